@@ -1,0 +1,28 @@
+// Small files: configuration, pid files, the conductor's log and snapshots. Not the data path.
+
+export interface AppendFile {
+  readonly sizeBytes: number;
+  /** Durable when it resolves. Appends are written in the order of the calls. */
+  append(bytes: Uint8Array): Promise<void>;
+  /** Cuts the file to `sizeBytes`, durably. */
+  truncate(sizeBytes: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface Files {
+  /** Null when there is no such file. */
+  read(path: string): Promise<Uint8Array | null>;
+  /** Replaces the whole file atomically and durably (temporary file, fsync, rename, fsync of the folder). */
+  replace(path: string, bytes: Uint8Array): Promise<void>;
+  /** Opens for appending, creating it. */
+  openAppend(path: string): Promise<AppendFile>;
+  remove(path: string): Promise<void>;
+  makeFolder(path: string): Promise<void>;
+  /** Names in a folder, sorted; empty when it does not exist. */
+  list(path: string): Promise<string[]>;
+  /**
+   * Takes an exclusive lock that ends with the process, or when released.
+   * Error INVALID_STATE when another holds it, saying which file.
+   */
+  lock(path: string): Promise<{ release(): Promise<void> }>;
+}

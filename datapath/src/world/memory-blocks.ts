@@ -1,0 +1,23 @@
+// Equal blocks of reserved arena memory, kept on a free list: output blocks, message headers, I/O vectors.
+// The most recently used block is handed out first, for the caches' sake. Blocks are never given back to the arena.
+import type { IoMemory } from './memory.ts';
+
+export class MemoryBlocks {
+  readonly sizeBytes: number;
+  readonly #memory: IoMemory;
+  readonly #free: number[] = [];
+
+  constructor(memory: IoMemory, sizeBytes: number) {
+    this.#memory = memory;
+    this.sizeBytes = sizeBytes;
+  }
+
+  /** An arena offset, aligned to 4096. Throws NO_SPACE when the arena is exhausted. */
+  take(): number {
+    return this.#free.length > 0 ? this.#free.pop()! : this.#memory.reserve(this.sizeBytes);
+  }
+
+  give(block: number): void {
+    this.#free.push(block);
+  }
+}

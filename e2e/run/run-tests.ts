@@ -1,0 +1,87 @@
+// The test runner behind `make test`, `make check` and `make fast`: every *.test.ts of the workspaces is a child
+// process of this Node; the last line of the output is `N passed, N failed`, alone on its line.
+// usage: run-tests.ts [--checks] [--unit] [--only part,part]      environment: CI, JOBS, PF_PORTS, BUDGET_S
+// Fails on: any failed test, a file that crashes, hangs or prints no total, under CI=true a file left out
+// that is not optional, and a run in which no test ran at all.
+import { readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { CHECKS } from './checks.ts';
+import { findTestFiles, selectFiles } from './find-test-files.ts';
+import { machineNeeds } from './needs.ts';
+import { killRunningGroups, runJob } from './run-file.ts';
+import type { Job, Outcome } from './run-file.ts';
+import { Summary } from './summary.ts';
+import { parseTestHeader } from './test-header.ts';
+import { planTests } from './test-plan.ts';
+import type { PlannedRun } from './test-plan.ts';
+
+const ROOT = resolve(import.meta.dirname, '../..');
+const JOBS_DEFAULT = 2;
+const BUDGET_S_DEFAULT = 35 * 60;
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      checks: { type: 'boolean', default: false },
+      unit: { type: 'boolean', default: false },
+      only: { type: 'string', default: '' },
+    },
+  });
+  const files = selectFiles(findTestFiles(ROOT), values.only, values.unit);
+  const headers = new Map(files.map((file) => [file, parseTestHeader(readFileSync(join(ROOT, file), 'utf8'))]));
+  const plan = planTests(headers, process.env['PF_PORTS'] || null, machineNeeds(ROOT));
+
+  const summary = new Summary({ isCi: process.env['CI'] === 'true' });
+  const budgetMs = Number(process.env['BUDGET_S'] || BUDGET_S_DEFAULT) * 1000;
+  const parallelism = Number(process.env['JOBS'] || JOBS_DEFAULT);
+  const run = async (jobs: readonly Job[], width: number): Promise<void> => {
+    await runPool(jobs, width, budgetMs, (outcome) => summary.add(outcome));
+  };
+
+  if (values.checks) await run(CHECKS, parallelism);
+  await run(plan.runs.filter((planned) => !planned.runsAlone).map(jobOf), parallelism);
+  await run(plan.runs.filter((planned) => planned.runsAlone).map(jobOf), 1);
+  summary.leftOut(plan.leftOut);
+  process.exitCode = summary.close();
+}
+
+function jobOf(planned: PlannedRun): Job {
+  return {
+    label: planned.label,
+    command: process.execPath,
+    args: [planned.file],
+    env: planned.ports === null ? {} : { PF_PORTS: planned.ports },
+    deadlineMs: planned.deadlineMs,
+    isUvu: true,
+  };
+}
+
+/** Runs the jobs `width` at a time; once the budget of the whole run is spent, the rest fails without being started. */
+async function runPool(jobs: readonly Job[], width: number, budgetMs: number, report: (outcome: Outcome) => void): Promise<void> {
+  let next = 0;
+  const worker = async (): Promise<void> => {
+    for (;;) {
+      const job = jobs[next++];
+      if (job === undefined) return;
+      report(performance.now() < budgetMs ? await runJob(job) : notStarted(job, budgetMs));
+    }
+  };
+  await Promise.all(Array.from({ length: Math.max(1, width) }, worker));
+}
+
+function notStarted(job: Job, budgetMs: number): Outcome {
+  const complaint = `was not started: the whole run had already taken ${budgetMs / 1000} s`;
+  return { label: job.label, passed: 0, failed: 1, skipped: 0, durationMs: 0, complaint, output: '' };
+}
+
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.once(signal, () => {
+    killRunningGroups();
+    process.exit(130);
+  });
+}
+
+process.chdir(ROOT);
+process.env['PATH'] = `${join(ROOT, 'node_modules/.bin')}:${process.env['PATH'] ?? ''}`;
+await main();
