@@ -1,0 +1,130 @@
+// Parsers of the JSON bodies in model.ts, with their limits. Used by the route table; volumeConfigField also by clients,
+// which read a layout from a conductor's answer with it.
+import { MiB, TiB } from '../base/sizes.ts';
+import {
+  addressField,
+  flagField,
+  listOf,
+  nameField,
+  nullable,
+  oneOf,
+  optional,
+  recordOf,
+  textField,
+  uuidField,
+  wholeNumber,
+} from './fields.ts';
+import type {
+  DeleteVolumeReplicaRequest,
+  DiskReport,
+  HandleErrorRequest,
+  HeartbeatRequest,
+  PrepareVolumeRequest,
+  RecoveryDoneRequest,
+  ReplicaConfig,
+  ShardConfig,
+  VolumeConfig,
+} from './model.ts';
+
+export const MAX_VOLUME_BYTES = 64 * TiB;
+export const MIN_SHARD_BYTES = 64 * MiB;
+export const MAX_SHARDS_IN_VOLUME = 4096;
+export const MAX_REPLICAS = 3;
+export const MAX_DISKS_IN_STORE = 256;
+const U32_MAX = 0xffffffff;
+
+export const idField = wholeNumber(0, Number.MAX_SAFE_INTEGER);
+export const storeIdField = wholeNumber(1, 0xffff);
+export const epochField = wholeNumber(0, U32_MAX);
+export const metaVersionField = wholeNumber(1, U32_MAX);
+const bytesField = wholeNumber(0, Number.MAX_SAFE_INTEGER);
+export const replicaStatusField = oneOf('IN_SYNC', 'RECOVERING', 'OUT_OF_SYNC');
+const healthField = oneOf('OK', 'DEGRADED', 'ERROR');
+
+const replicaConfigField = recordOf<ReplicaConfig>({
+  id: idField,
+  index: wholeNumber(0, MAX_REPLICAS - 1),
+  store_id: storeIdField,
+  disk_uuid: uuidField,
+  status: replicaStatusField,
+  address: addressField,
+  http_address: addressField,
+});
+
+const shardConfigField = recordOf<ShardConfig>({
+  index: wholeNumber(0, MAX_SHARDS_IN_VOLUME - 1),
+  meta_ver: metaVersionField,
+  primary_rep_index: wholeNumber(0, MAX_REPLICAS - 1),
+  status: healthField,
+  replicas: listOf(replicaConfigField, MAX_REPLICAS),
+});
+
+export const volumeConfigField = recordOf<VolumeConfig>({
+  volume_name: nameField,
+  volume_id: idField,
+  volume_size: wholeNumber(4096, MAX_VOLUME_BYTES),
+  shard_size: wholeNumber(MIN_SHARD_BYTES, MAX_VOLUME_BYTES),
+  rep_count: wholeNumber(1, MAX_REPLICAS),
+  attach_epoch: epochField,
+  token: idField,
+  status: healthField,
+  shards: listOf(shardConfigField, MAX_SHARDS_IN_VOLUME),
+});
+
+export const diskReportField = recordOf<DiskReport>({
+  uuid: uuidField,
+  device: textField(1024),
+  status: oneOf('OK', 'ERROR'),
+  raw_capacity: bytesField,
+  free: bytesField,
+  object_size: wholeNumber(4096, MAX_VOLUME_BYTES),
+});
+
+export const prepareVolumeField = recordOf<PrepareVolumeRequest>({
+  op: oneOf('prepare_volume'),
+  volume: volumeConfigField,
+  cluster_token: idField,
+  store_id: storeIdField,
+});
+
+export const deleteVolumeReplicaField = recordOf<DeleteVolumeReplicaRequest>({
+  op: oneOf('delete_volume'),
+  volume_id: idField,
+  store_id: storeIdField,
+});
+
+export const heartbeatField = recordOf<HeartbeatRequest>({
+  op: oneOf('heartbeat'),
+  store_uuid: uuidField,
+  incarnation: textField(64),
+  host: nameField,
+  data_address: addressField,
+  http_address: addressField,
+  disks: listOf(diskReportField, MAX_DISKS_IN_STORE),
+  version: textField(64),
+});
+
+const replicaReport = {
+  store_id: storeIdField,
+  incarnation: textField(64),
+  rep_id: idField,
+  meta_ver: metaVersionField,
+};
+
+export const handleErrorField = recordOf<HandleErrorRequest>({
+  op: oneOf('handle_error'),
+  ...replicaReport,
+  sc: wholeNumber(0, 0xffff),
+});
+
+export const recoveryDoneField = recordOf<RecoveryDoneRequest>({ op: oneOf('recovery_done'), ...replicaReport });
+
+/** Answers of handle_error and recovery_done. */
+export const configAnswerField = recordOf<{ op: string; ret_code: number; reason: string; volume: VolumeConfig | null }>({
+  op: textField(64),
+  ret_code: wholeNumber(0, 0xffff),
+  reason: optional(textField(4096), ''),
+  volume: nullable(volumeConfigField),
+});
+
+export const openFlags = { read_only: optional(flagField, false), attach_epoch: optional(epochField, null) };

@@ -1,0 +1,138 @@
+// The control plane's operations, each declared once: name, method, parameters with limits, body, reply. Servers build their
+// handlers from these tables (router.ts), clients their calls (call.ts). Conventions are PureFlash's: /s5c/?op=<op>&k=v at the
+// conductor, /api?op=<op>&k=v at a store, snake_case; errors carry proper HTTP statuses.
+// Operations without a body may be sent as GET or POST; those with one are POST.
+import {
+  MAX_REPLICAS,
+  MAX_SHARDS_IN_VOLUME,
+  MAX_VOLUME_BYTES,
+  MIN_SHARD_BYTES,
+  deleteVolumeReplicaField,
+  epochField,
+  handleErrorField,
+  heartbeatField,
+  idField,
+  openFlags,
+  prepareVolumeField,
+  recoveryDoneField,
+} from './bodies.ts';
+import { nameField, optional, textField, wholeNumber, type Field, type Fields } from './fields.ts';
+import type {
+  CreateVolumeReply,
+  DeleteVolumeReply,
+  DigestReplicaReply,
+  GetClusterReply,
+  GetVolumeReply,
+  HandleErrorReply,
+  HeartbeatReply,
+  ListDiskReply,
+  ListStoreReply,
+  ListVolumeReply,
+  OpenVolumeReply,
+  PrepareVolumeReply,
+  RecoveryDoneReply,
+  Reply,
+  StoreStatusReply,
+} from './model.ts';
+
+export const CONDUCTOR_PATH = '/s5c/';
+export const STORE_PATH = '/api';
+
+export interface Route<Params, Body, Answer> {
+  readonly method: 'GET' | 'POST';
+  readonly params: Fields<Params>;
+  readonly body: Field<Body> | null;
+  /** 'json': Answer is an object; 'binary': Answer is bytes. */
+  readonly answer: 'json' | 'binary';
+  /** Type only: what the operation answers. */
+  readonly reply?: Answer;
+}
+
+export type RouteTable = Readonly<Record<string, Route<never, never, unknown>>>;
+export type ParamsOf<R> = R extends Route<infer Params, infer _Body, infer _Answer> ? Params : never;
+export type BodyOf<R> = R extends Route<infer _Params, infer Body, infer _Answer> ? Body : never;
+export type AnswerOf<R> = R extends Route<infer _Params, infer _Body, infer Answer> ? Answer : never;
+
+const volume_name = nameField;
+
+export interface CreateVolumeParams {
+  readonly volume_name: string;
+  readonly size: number;
+  readonly rep_cnt: number;
+  /** 0: the cluster's default. */
+  readonly shard_size: number;
+  /** Makes a re-sent creation answer like the first one. */
+  readonly request_id: string;
+}
+
+export interface OpenVolumeParams {
+  readonly volume_name: string;
+  readonly read_only: boolean;
+  readonly attach_epoch: number | null;
+}
+
+export interface ListExtentsParams {
+  readonly volume_id: number;
+  readonly shard_index: number;
+  /** First object of interest. */
+  readonly from_object: number;
+  /** Only extents whose stamp's sequence is above this. */
+  readonly above: number;
+}
+
+export interface DigestReplicaParams {
+  readonly volume_id: number;
+  readonly shard_index: number;
+  readonly object_index: number;
+}
+
+const shardIndexField = wholeNumber(0, MAX_SHARDS_IN_VOLUME - 1);
+
+export const CONDUCTOR_ROUTES = {
+  heartbeat: post<typeof heartbeatField, HeartbeatReply>(heartbeatField),
+  handle_error: post<typeof handleErrorField, HandleErrorReply>(handleErrorField),
+  recovery_done: post<typeof recoveryDoneField, RecoveryDoneReply>(recoveryDoneField),
+  create_volume: get<CreateVolumeParams, CreateVolumeReply>({
+    volume_name,
+    size: wholeNumber(4096, MAX_VOLUME_BYTES),
+    rep_cnt: optional(wholeNumber(1, MAX_REPLICAS), 1),
+    shard_size: optional(wholeNumber(MIN_SHARD_BYTES, MAX_VOLUME_BYTES), 0),
+    request_id: optional(textField(64), ''),
+  }),
+  open_volume: get<OpenVolumeParams, OpenVolumeReply>({ volume_name, ...openFlags }),
+  delete_volume: get<{ volume_name: string }, DeleteVolumeReply>({ volume_name }),
+  list_volume: get<object, ListVolumeReply>({}),
+  get_volume: get<{ volume_name: string }, GetVolumeReply>({ volume_name }),
+  check_volume_exists: get<{ volume_name: string }, Reply>({ volume_name }),
+  list_store: get<object, ListStoreReply>({}),
+  list_disk: get<object, ListDiskReply>({}),
+  get_cluster: get<object, GetClusterReply>({}),
+} as const;
+
+export const STORE_ROUTES = {
+  prepare_volume: post<typeof prepareVolumeField, PrepareVolumeReply>(prepareVolumeField),
+  delete_volume: post<typeof deleteVolumeReplicaField, Reply>(deleteVolumeReplicaField),
+  list_extents: {
+    ...get<ListExtentsParams, Uint8Array>({
+      volume_id: idField,
+      shard_index: shardIndexField,
+      from_object: optional(epochField, 0),
+      above: optional(idField, 0),
+    }),
+    answer: 'binary',
+  } as Route<ListExtentsParams, null, Uint8Array>,
+  digest_replica: get<DigestReplicaParams, DigestReplicaReply>({
+    volume_id: idField,
+    shard_index: shardIndexField,
+    object_index: epochField,
+  }),
+  get_status: get<object, StoreStatusReply>({}),
+} as const;
+
+function get<Params extends object, Answer>(params: Fields<Params>): Route<Params, null, Answer> {
+  return { method: 'GET', params, body: null, answer: 'json' };
+}
+
+function post<Body extends Field<unknown>, Answer>(body: Body): Route<object, Body extends Field<infer T> ? T : never, Answer> {
+  return { method: 'POST', params: {}, body: body as never, answer: 'json' };
+}

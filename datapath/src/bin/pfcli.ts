@@ -1,0 +1,18 @@
+// pfcli: the cluster's command line. The data path is loaded only by the verbs that need it.
+import { runPfcli } from '../cli/pfcli/pfcli.ts';
+
+process.exitCode = await runPfcli(process.argv.slice(2), {
+  out: (text) => process.stdout.write(`${text}\n`),
+  error: (text) => process.stderr.write(`${text}\n`),
+  environment: process.env,
+  interrupted: new Promise((resolve) => {
+    process.once('SIGINT', () => resolve());
+    process.once('SIGTERM', () => resolve());
+  }),
+  openControlWorld: async () => (await import('../world/node/control-world.ts')).openControlWorld(),
+  openWholeWorld: async () => {
+    const { openNodeWorld } = await import('../world/node/node-world.ts');
+    const { textLogger } = await import('../world/node/console-log.ts');
+    return openNodeWorld({ log: textLogger() });
+  },
+});

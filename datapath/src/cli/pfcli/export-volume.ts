@@ -1,0 +1,46 @@
+import { formatAddress, type Address } from '../../world/network.ts';
+import { serveNbd } from '../../nbd/server.ts';
+import { openBlockSource } from '../block-sources.ts';
+import { PfError } from '../../base/errors.ts';
+import { formatSize } from '../../base/sizes.ts';
+import { verb, VOLUME_FLAG } from './verb.ts';
+
+export const exportVolume = verb(
+  {
+    name: 'pfcli export_volume',
+    summary: 'Serve a volume over NBD in the foreground, until Ctrl-C.',
+    flags: {
+      volume: VOLUME_FLAG,
+      unix: { kind: 'string', placeholder: 'PATH', help: 'listen on a unix socket' },
+      tcp: { kind: 'tcp-address', help: 'listen on TCP, such as 127.0.0.1:10809' },
+      readOnly: { kind: 'boolean', help: 'refuse writes, and leave other writers alone' },
+    },
+    examples: ['pfcli export_volume -v test_v1 --unix /tmp/test_v1.sock'],
+  },
+  async (context, flags) => {
+    const address = listenAddress(flags.unix, flags.tcp);
+    const world = await context.openWholeWorld();
+    const { device } = await openBlockSource(world, `volume:${flags.volume}`, {
+      conductors: context.conductorAddresses,
+      isReadOnly: flags.readOnly,
+    });
+    const server = await serveNbd(world, {
+      address,
+      exports: [{ name: flags.volume, description: `PureFlash volume ${flags.volume}`, device }],
+    });
+    context.print({ volume_name: flags.volume, address: formatAddress(address), size: device.sizeBytes }, (reply) =>
+      `serving volume ${reply.volume_name} (${formatSize(reply.size)}) over NBD on ${reply.address}; Ctrl-C ends it`,
+    );
+    await context.interrupted;
+    await server.close();
+    await device.close();
+    return 0;
+  },
+);
+
+function listenAddress(unix: string | undefined, tcp: Address | undefined): Address {
+  if ((unix === undefined) === (tcp === undefined)) {
+    throw new PfError('INVALID_ARGUMENT', 'pfcli export_volume: give either --unix PATH or --tcp HOST:PORT');
+  }
+  return unix === undefined ? tcp! : { kind: 'unix', path: unix };
+}

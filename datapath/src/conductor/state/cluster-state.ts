@@ -1,0 +1,141 @@
+// Everything the conductor knows durably, as one immutable value. Changed only by apply.ts; read through queries.ts.
+// What changes by itself (who is alive, free space) is not in here: that is the monitor's.
+// Invariants, kept by apply.ts: every shard has at least one in-sync replica, and its primary is one of them; a shard's meta
+// version rises by one with every change; ids are never used twice.
+import { PfError } from '../../base/errors.ts';
+import { FIRST_VOLUME_SEQUENCE } from '../../base/ids.ts';
+import type { ReplicaStatus } from '../../api/model.ts';
+
+export interface ClusterIdentity {
+  readonly uuid: string;
+  readonly name: string;
+  /** Secret of replication connections: 53 bits. */
+  readonly token: number;
+}
+
+export interface DiskRecord {
+  readonly uuid: string;
+  readonly device: string;
+  readonly status: 'OK' | 'ERROR';
+  readonly rawCapacity: number;
+  readonly objectSize: number;
+}
+
+/** What a store says about itself and what is worth remembering. */
+export interface StoreFacts {
+  readonly uuid: string;
+  /** The process whose configurations the cluster's shards reckon with. */
+  readonly incarnation: string;
+  readonly host: string;
+  readonly dataAddress: string;
+  readonly httpAddress: string;
+  readonly version: string;
+  readonly disks: readonly DiskRecord[];
+}
+
+export interface StoreRecord extends StoreFacts {
+  readonly id: number;
+}
+
+export interface ReplicaRecord {
+  readonly storeId: number;
+  readonly diskUuid: string;
+  readonly status: ReplicaStatus;
+}
+
+export interface ShardRecord {
+  readonly metaVersion: number;
+  /** Replica index. */
+  readonly primary: number;
+  readonly replicas: readonly ReplicaRecord[];
+}
+
+export interface VolumeRecord {
+  readonly id: number;
+  readonly name: string;
+  readonly sizeBytes: number;
+  readonly shardSizeBytes: number;
+  readonly replicaCount: number;
+  readonly attachEpoch: number;
+  readonly token: number;
+  /** Of the creation, to recognise a re-sent one; may be empty. */
+  readonly requestId: string;
+  readonly shards: readonly ShardRecord[];
+}
+
+/** A volume that is gone for users; these stores have not confirmed yet that they freed it. */
+export interface DeletionRecord {
+  readonly volumeId: number;
+  readonly name: string;
+  readonly storeIds: readonly number[];
+}
+
+export interface ClusterState {
+  readonly cluster: ClusterIdentity | null;
+  readonly nextStoreId: number;
+  readonly nextVolumeSequence: number;
+  readonly stores: ReadonlyMap<number, StoreRecord>;
+  readonly volumes: ReadonlyMap<number, VolumeRecord>;
+  readonly deletions: ReadonlyMap<number, DeletionRecord>;
+  /** Follows from the others. */
+  readonly storeIdByUuid: ReadonlyMap<string, number>;
+  readonly volumeIdByName: ReadonlyMap<string, number>;
+}
+
+export const EMPTY_STATE: ClusterState = {
+  cluster: null,
+  nextStoreId: 1,
+  nextVolumeSequence: FIRST_VOLUME_SEQUENCE,
+  stores: new Map(),
+  volumes: new Map(),
+  deletions: new Map(),
+  storeIdByUuid: new Map(),
+  volumeIdByName: new Map(),
+};
+
+const FORMAT = 1;
+
+interface StoredState {
+  readonly format: number;
+  readonly cluster: ClusterIdentity | null;
+  readonly nextStoreId: number;
+  readonly nextVolumeSequence: number;
+  readonly stores: readonly StoreRecord[];
+  readonly volumes: readonly VolumeRecord[];
+  readonly deletions: readonly DeletionRecord[];
+}
+
+/** The same state always gives the same bytes: tables in the order of their ids. */
+export function encodeState(state: ClusterState): Uint8Array {
+  const stored: StoredState = {
+    format: FORMAT,
+    cluster: state.cluster,
+    nextStoreId: state.nextStoreId,
+    nextVolumeSequence: state.nextVolumeSequence,
+    stores: [...state.stores.values()].sort((a, b) => a.id - b.id),
+    volumes: [...state.volumes.values()].sort((a, b) => a.id - b.id),
+    deletions: [...state.deletions.values()].sort((a, b) => a.volumeId - b.volumeId),
+  };
+  return new TextEncoder().encode(JSON.stringify(stored));
+}
+
+/** Reads what encodeState wrote. The snapshot's own checksum vouches for the content; only the format is checked here. */
+export function decodeState(bytes: Uint8Array): ClusterState {
+  const stored = JSON.parse(new TextDecoder().decode(bytes)) as StoredState;
+  if (stored.format !== FORMAT) {
+    throw new PfError(
+      'CORRUPT',
+      `the conductor's snapshot has format ${stored.format}, this version reads ${FORMAT}; start the version that wrote it`,
+    );
+  }
+  return {
+    cluster: stored.cluster,
+    nextStoreId: stored.nextStoreId,
+    nextVolumeSequence: stored.nextVolumeSequence,
+    stores: new Map(stored.stores.map((store) => [store.id, store])),
+    volumes: new Map(stored.volumes.map((volume) => [volume.id, volume])),
+    deletions: new Map(stored.deletions.map((deletion) => [deletion.volumeId, deletion])),
+    storeIdByUuid: new Map(stored.stores.map((store) => [store.uuid, store.id])),
+    volumeIdByName: new Map(stored.volumes.map((volume) => [volume.name, volume.id])),
+  };
+}

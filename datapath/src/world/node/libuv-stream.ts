@@ -1,0 +1,227 @@
+// One byte stream on net.Socket. What arrives is copied into one arena buffer shared by all streams of the world (handlers
+// consume everything before they return); what leaves is gathered at the end of the turn, one write at a time.
+//
+//   open --end()--> draining output --all sent--> half closed --peer's end, or 1 s--> closed
+//     \--destroy(), error, peer's end---------------------------------------------> closed
+// Invariants: arena memory is given up (completions, blocks) only after the socket's 'close', when libuv holds no view of it;
+// onClosed is called once, last, and never from within a call into the stream.
+import type { Socket } from 'node:net';
+import { assert } from '../../base/assert.ts';
+import { PfError } from '../../base/errors.ts';
+import type { TurnTask, Turn } from '../clock.ts';
+import { ECANCELED, ECONNRESET, type Completion } from '../completion.ts';
+import type { IoMemory } from '../memory.ts';
+import type { Stream, StreamHandler } from '../network.ts';
+import { RESERVE_MAX_BYTES } from '../network.ts';
+import type { MemoryBlocks } from '../memory-blocks.ts';
+import { OutputQueue } from '../output-queue.ts';
+import { toPfError } from './system-error.ts';
+
+export const RECEIVE_BUFFER_BYTES = 64 * 1024;
+export const CONGESTED_BYTES = 1024 * 1024;
+export const DRAINED_BYTES = 256 * 1024;
+/** How long end() waits for the peer to close as well, so that nothing sent is lost to a reset. */
+export const LINGER_MS = 1000;
+const MAX_SEGMENTS_PER_WRITE = 256;
+
+/** What all streams of a world share. */
+export interface StreamSurroundings {
+  readonly memory: IoMemory;
+  readonly turn: Turn;
+  readonly blocks: MemoryBlocks;
+  readonly receiveBuffer: number;
+}
+
+export class LibuvStream implements Stream, TurnTask {
+  readonly peer: string;
+  readonly #socket: Socket;
+  readonly #shared: StreamSurroundings;
+  readonly #onGone: (stream: LibuvStream) => void;
+  readonly #output: OutputQueue;
+  #handler: StreamHandler | null = null;
+  #isFlushScheduled = false;
+  #sendingBytes = 0;
+  #wasCongested = false;
+  #isPaused = false;
+  #isEnding = false;
+  #isClosed = false;
+  #failure: PfError | null = null;
+  #lingerTimer: NodeJS.Timeout | null = null;
+  #directOffset = 0;
+  #directLeft = 0;
+
+  constructor(socket: Socket, peer: string, shared: StreamSurroundings, onGone: (stream: LibuvStream) => void) {
+    this.#socket = socket;
+    this.peer = peer;
+    this.#shared = shared;
+    this.#onGone = onGone;
+    this.#output = new OutputQueue(shared.blocks);
+    socket.on('error', (error) => (this.#failure ??= toPfError(error, `connection with ${peer} broke`, 'CONNECTION_LOST')));
+    socket.on('close', () => this.#onSocketClosed());
+    socket.on('end', () => this.#onPeerEnded());
+  }
+
+  get handler(): StreamHandler | null {
+    return this.#handler;
+  }
+
+  set handler(handler: StreamHandler | null) {
+    assert(this.#handler === null && handler !== null, 'the handler of a stream is set once');
+    this.#handler = handler;
+    this.#socket.on('data', (bytes: Buffer) => this.#onData(bytes));
+    this.#applyPause();
+  }
+
+  get isCongested(): boolean {
+    return this.#output.queuedBytes > CONGESTED_BYTES;
+  }
+
+  get queuedBytes(): number {
+    return this.#output.queuedBytes;
+  }
+
+  receiveInto(memoryOffset: number, length: number): void {
+    assert(this.#directLeft === 0 && length > 0, `receiveInto(${length}) while ${this.#directLeft} bytes of the last one are missing`);
+    this.#directOffset = memoryOffset;
+    this.#directLeft = length;
+  }
+
+  pauseReceiving(): void {
+    this.#isPaused = true;
+    this.#applyPause();
+  }
+
+  resumeReceiving(): void {
+    this.#isPaused = false;
+    this.#applyPause();
+  }
+
+  reserve(length: number): number {
+    const offset = this.#output.reserve(length);
+    this.#scheduleFlush();
+    return offset;
+  }
+
+  writeOwned(memoryOffset: number, length: number, sent: Completion): void {
+    this.#output.pushOwned(memoryOffset, length, sent);
+    this.#scheduleFlush();
+  }
+
+  writeBytes(bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.length; at += RESERVE_MAX_BYTES) {
+      const piece = bytes.subarray(at, at + RESERVE_MAX_BYTES);
+      this.#shared.memory.bytes.set(piece, this.reserve(piece.length));
+    }
+  }
+
+  end(): void {
+    if (this.#isEnding || this.#isClosed) return;
+    this.#isEnding = true;
+    this.#applyPause();
+    this.#scheduleFlush();
+  }
+
+  destroy(): void {
+    if (this.#isClosed || this.#socket.destroyed) return;
+    this.#failure ??= new PfError('CANCELLED', `connection with ${this.peer} was closed here`);
+    this.#socket.destroy();
+  }
+
+  runAtTurnEnd(): void {
+    this.#isFlushScheduled = false;
+    if (this.#sendingBytes > 0 || this.#socket.destroyed) {
+      if (this.#isClosed) this.#output.cancel(ECANCELED);
+      return;
+    }
+    if (this.#output.queuedBytes > 0) this.#send();
+    else if (this.#isEnding) this.#halfClose();
+  }
+
+  #scheduleFlush(): void {
+    if (this.#output.queuedBytes > CONGESTED_BYTES) this.#wasCongested = true;
+    if (this.#isFlushScheduled) return;
+    this.#isFlushScheduled = true;
+    this.#shared.turn.atEnd(this);
+  }
+
+  #send(): void {
+    const output = this.#output;
+    const count = Math.min(output.segmentCount, MAX_SEGMENTS_PER_WRITE);
+    output.seal(count);
+    this.#socket.cork();
+    for (let index = 0; index < count; index += 1) {
+      const length = output.lengthAt(index);
+      this.#sendingBytes += length;
+      const bytes = Buffer.from(this.#shared.memory.buffer, output.offsetAt(index), length);
+      if (index === count - 1) this.#socket.write(bytes, this.#onSent);
+      else this.#socket.write(bytes);
+    }
+    this.#socket.uncork();
+  }
+
+  /** After an error the completions wait for 'close'. */
+  readonly #onSent = (error?: Error | null): void => {
+    if (error) return;
+    const sent = this.#sendingBytes;
+    this.#sendingBytes = 0;
+    this.#output.advance(sent);
+    if (this.#output.queuedBytes > 0 || this.#isEnding) this.#scheduleFlush();
+    if (this.#wasCongested && this.#output.queuedBytes <= DRAINED_BYTES) {
+      this.#wasCongested = false;
+      this.#handler?.onDrain?.();
+    }
+  };
+
+  #halfClose(): void {
+    if (this.#lingerTimer !== null) return;
+    this.#socket.end();
+    this.#lingerTimer = setTimeout(() => this.#socket.destroy(), LINGER_MS);
+    if (this.#socket.readableEnded) this.#socket.destroy();
+  }
+
+  #onData(bytes: Buffer): void {
+    let at = 0;
+    while (at < bytes.length && !this.#socket.destroyed && !this.#isEnding) {
+      if (this.#directLeft > 0) at += this.#deliverDirect(bytes, at);
+      else at += this.#deliver(bytes, at);
+    }
+  }
+
+  #deliverDirect(bytes: Buffer, at: number): number {
+    const length = Math.min(this.#directLeft, bytes.length - at);
+    this.#shared.memory.bytes.set(bytes.subarray(at, at + length), this.#directOffset);
+    this.#directOffset += length;
+    this.#directLeft -= length;
+    if (this.#directLeft === 0) this.#handler!.onDirect();
+    return length;
+  }
+
+  #deliver(bytes: Buffer, at: number): number {
+    const length = Math.min(RECEIVE_BUFFER_BYTES, bytes.length - at);
+    const offset = this.#shared.receiveBuffer;
+    this.#shared.memory.bytes.set(bytes.subarray(at, at + length), offset);
+    this.#handler!.onBytes(offset, length);
+    return length;
+  }
+
+  /** What was queued when the peer ended still goes out; then both sides are closed. */
+  #onPeerEnded(): void {
+    if (this.#lingerTimer !== null) this.#socket.destroy();
+    else this.end();
+  }
+
+  #onSocketClosed(): void {
+    this.#isClosed = true;
+    if (this.#lingerTimer !== null) clearTimeout(this.#lingerTimer);
+    const failure = this.#failure;
+    this.#onGone(this);
+    this.#output.cancel(failure === null || failure.code === 'CANCELLED' ? ECANCELED : ECONNRESET);
+    this.#handler?.onClosed(failure);
+  }
+
+  #applyPause(): void {
+    if (this.#handler === null || this.#socket.destroyed) return;
+    if (this.#isPaused && !this.#isEnding) this.#socket.pause();
+    else this.#socket.resume();
+  }
+}

@@ -1,0 +1,129 @@
+// The real world: opens every port on Node, with io_uring under sockets and disks where the kernel and the addon allow it,
+// and libuv where not. Called by bin/ and by tests; one world per thread.
+import { createHash } from 'node:crypto';
+import { crc32c } from '../../base/crc32c.ts';
+import { errorCodeOf, formatErrorChain } from '../../base/errors.ts';
+import { Arena, DEFAULT_ARENA_BYTES } from '../arena.ts';
+import type { Turn } from '../clock.ts';
+import type { Disks } from '../disk.ts';
+import type { Logger } from '../log.ts';
+import type { IoMemory } from '../memory.ts';
+import type { Network } from '../network.ts';
+import { TurnQueue } from '../turn-queue.ts';
+import type { World } from '../world.ts';
+import { mapArena } from './arena-mapping.ts';
+import { jsonLogger } from './console-log.ts';
+import { LibuvDisks } from './libuv-disk.ts';
+import { LibuvNetwork } from './libuv-network.ts';
+import { loadNativeAddon, unsupported, type NativeAddon } from './native-addon.ts';
+import { NodeClock } from './node-clock.ts';
+import { NodeFiles } from './node-files.ts';
+import { NodeHttp } from './node-http.ts';
+import { NodeProcesses } from './node-processes.ts';
+import { NodeRandom } from './node-random.ts';
+import { Ring } from './ring.ts';
+import { RingDisks } from './ring-disk.ts';
+import { RingNetwork } from './ring-network.ts';
+
+export interface NodeWorldOptions {
+  /** Default 'auto': io_uring where it works. PF_PORTS in the environment decides in place of 'auto'. */
+  readonly ports?: 'io_uring' | 'libuv' | 'auto';
+  /** Size of the I/O memory; pages are touched as they are used. Default 192 MiB. */
+  readonly memoryBytes?: number;
+  /** Default: JSON lines on standard error. */
+  readonly log?: Logger;
+}
+
+/** Errors: UNSUPPORTED when 'io_uring' is asked for and cannot be had. */
+export async function openNodeWorld(options: NodeWorldOptions = {}): Promise<World> {
+  const log = options.log ?? jsonLogger();
+  const memoryBytes = options.memoryBytes ?? DEFAULT_ARENA_BYTES;
+  const wanted = wantedPorts(options);
+  const addon = loadNativeAddon();
+  const native = 'reason' in addon ? null : addon;
+  let ports: DataPorts | null = null;
+  if (wanted !== 'libuv') {
+    try {
+      if ('reason' in addon) throw unsupported(addon.reason);
+      ports = openRingPorts(addon, memoryBytes);
+    } catch (error) {
+      if (wanted === 'io_uring' || errorCodeOf(error) !== 'UNSUPPORTED') throw error;
+      log.warn(`${formatErrorChain(error)}; sockets and disks go through libuv, which is slower`);
+    }
+  }
+  return assembleWorld(ports ?? openLibuvPorts(native, memoryBytes), native, log);
+}
+
+/** What differs between io_uring and libuv. */
+interface DataPorts {
+  readonly ports: 'io_uring' | 'libuv';
+  readonly turn: Turn;
+  readonly memory: IoMemory;
+  readonly network: Network & { close(): Promise<void> };
+  readonly disks: Disks & { close(): Promise<void> };
+  close(): void;
+}
+
+function wantedPorts(options: NodeWorldOptions): 'io_uring' | 'libuv' | 'auto' {
+  if (options.ports !== undefined && options.ports !== 'auto') return options.ports;
+  const fromEnvironment = process.env['PF_PORTS'];
+  return fromEnvironment === 'io_uring' || fromEnvironment === 'libuv' ? fromEnvironment : 'auto';
+}
+
+function openLibuvPorts(addon: NativeAddon | null, memoryBytes: number): DataPorts {
+  const turn = new TurnQueue(() => setImmediate(() => turn.run()));
+  const memory = new Arena(new ArrayBuffer(memoryBytes), addon?.crc32c ?? crc32c, turn);
+  const network = new LibuvNetwork(memory, turn);
+  return { ports: 'libuv', turn, memory, network, disks: new LibuvDisks(memory, turn, addon?.tryFlock ?? null), close() {} };
+}
+
+function openRingPorts(addon: NativeAddon, memoryBytes: number): DataPorts {
+  const ring = Ring.acquire(addon);
+  try {
+    const turn = new TurnQueue(() => ring.wantTurn());
+    const mapping = mapArena(addon, memoryBytes, turn);
+    const network = new RingNetwork(ring, addon, mapping, turn);
+    const disks = new RingDisks(ring, mapping, turn, addon.tryFlock);
+    ring.addTurns(turn);
+    const close = (): void => {
+      ring.removeTurns(turn);
+      ring.release();
+    };
+    return { ports: 'io_uring', turn, memory: mapping.memory, network, disks, close };
+  } catch (error) {
+    ring.release();
+    throw error;
+  }
+}
+
+function assembleWorld(data: DataPorts, addon: NativeAddon | null, log: Logger): World {
+  const clock = new NodeClock();
+  const files = new NodeFiles(addon?.tryFlock ?? null);
+  const http = new NodeHttp();
+  const processes = new NodeProcesses();
+  let closing: Promise<void> | null = null;
+  const closeAll = async (): Promise<void> => {
+    await http.close();
+    await data.network.close();
+    await data.disks.close();
+    data.close();
+    await processes.close();
+    await files.close();
+    clock.stopAll();
+  };
+  return {
+    ports: data.ports,
+    clock,
+    turn: data.turn,
+    random: new NodeRandom(),
+    memory: data.memory,
+    disks: data.disks,
+    network: data.network,
+    http,
+    files,
+    processes,
+    log,
+    sha256: (bytes) => createHash('sha256').update(bytes).digest('hex'),
+    close: () => (closing ??= closeAll()),
+  };
+}
