@@ -1,50 +1,76 @@
-// nbd-serve: serves one block device to NBD clients until it is told to stop.
-import { formatErrorChain } from '../base/errors.ts';
-import { openBlockSource } from '../cli/block-sources.ts';
-import { parseFlags, type CommandSpec } from '../cli/flags.ts';
-import { PfError } from '../base/errors.ts';
+// nbd-serve: serves one block device to NBD clients until it is told to stop. With --store-disk a store runs in the same process:
+// a volume whose primary it is takes no network.
+import { errorCodeOf, formatErrorChain } from '../base/errors.ts';
+import { exitCodeOf } from '../api/errors.ts';
+import { formatHostPort } from '../api/host-port.ts';
+import { openBlockSource, type BlockSource } from '../cli/block-sources.ts';
+import { parseFlags } from '../cli/flags.ts';
+import { listenAddress, NBD_SERVE, parseDiskFlag, type NbdServeFlags } from '../cli/nbd-serve-command.ts';
 import { serveNbd } from '../nbd/index.ts';
-import { formatAddress, type Address } from '../world/network.ts';
+import { startStore, type Store } from '../store/store.ts';
+import { formatAddress } from '../world/network.ts';
 import { openNodeWorld } from '../world/node/node-world.ts';
+import type { World } from '../world/world.ts';
 
-const COMMAND = {
-  name: 'nbd-serve',
-  summary: 'Serves a block device over NBD until SIGINT or SIGTERM.',
-  arguments: [{ name: 'SOURCE', help: 'memory:SIZE or file:PATH' }],
-  flags: {
-    unix: { kind: 'string', help: 'listen on a unix socket', placeholder: 'PATH' },
-    tcp: { kind: 'tcp-address', help: 'listen on a TCP address' },
-    export: { kind: 'string', help: 'name of the export', placeholder: 'NAME', default: '' },
-    readOnly: { kind: 'boolean', help: 'refuse writes' },
-  },
-  examples: ['nbd-serve memory:1G --unix /run/nbd.sock', 'nbd-serve file:/var/lib/disk.img --tcp 127.0.0.1:10809 --export disk'],
-} as const satisfies CommandSpec;
+/** How long a volume may take to appear at a conductor that knows the store in this process. */
+const VOLUME_PATIENCE_MS = 60_000;
 
 async function main(): Promise<void> {
-  const command = parseFlags(COMMAND, process.argv.slice(2));
+  const command = parseFlags(NBD_SERVE, process.argv.slice(2));
   if (command.isHelp) {
     process.stdout.write(command.helpText);
     return;
   }
-  const { unix, tcp, readOnly, export: exportName } = command.flags;
-  if ((unix === undefined) === (tcp === undefined)) {
-    throw new PfError('INVALID_ARGUMENT', 'nbd-serve: give either --unix PATH or --tcp HOST:PORT');
-  }
-  const address: Address = tcp ?? { kind: 'unix', path: unix! };
+  const { flags } = command;
+  const address = listenAddress('nbd-serve', flags.unix, flags.tcp);
   const world = await openNodeWorld();
-  const source = await openBlockSource(world, command.arguments[0]!, { isReadOnly: readOnly });
-  const server = await serveNbd(world, { address, exports: [{ name: exportName, device: source.device }] });
+  const store = flags.storeDisk.length === 0 ? null : await startOwnStore(world, flags);
+  const source = await openSource(world, command.arguments[0]!, flags, store);
+  const server = await serveNbd(world, { address, exports: [{ name: flags.export, device: source.device }] });
   process.stdout.write(`nbd-serve: serving ${source.title} on ${formatAddress(server.address!)}\n`);
   const stop = async (): Promise<void> => {
     await server.close();
     await source.device.close();
+    await store?.close();
     await world.close();
   };
   process.once('SIGINT', () => void stop());
   process.once('SIGTERM', () => void stop());
 }
 
+async function startOwnStore(world: World, flags: NbdServeFlags): Promise<Store> {
+  const store = await startStore(world, {
+    disks: flags.storeDisk.map(parseDiskFlag),
+    host: flags.storeHost,
+    dataAddress: formatHostPort(flags.storeData.host, flags.storeData.port),
+    httpAddress: formatHostPort(flags.storeHttp.host, flags.storeHttp.port),
+    conductors: flags.conductor,
+    format: 'blank-only',
+  });
+  await store.registered;
+  return store;
+}
+
+/** With a store of our own the volume may still have to be created: it needs that store. */
+async function openSource(world: World, name: string, flags: NbdServeFlags, store: Store | null): Promise<BlockSource> {
+  const options = {
+    isReadOnly: flags.readOnly,
+    conductors: flags.conductor,
+    connections: flags.connections,
+    ...(store === null ? {} : { localLink: { storeId: store.storeId, link: store.link } }),
+  };
+  const deadline = world.clock.now() + (store === null ? 0 : VOLUME_PATIENCE_MS);
+  for (;;) {
+    try {
+      return await openBlockSource(world, name, options);
+    } catch (error) {
+      if (errorCodeOf(error) !== 'NOT_FOUND' || world.clock.now() >= deadline) throw error;
+      await world.clock.sleep(100);
+    }
+  }
+}
+
 main().catch((error: unknown) => {
-  process.stderr.write(`${formatErrorChain(error)}\n`);
-  process.exitCode = 1;
+  process.stderr.write(`nbd-serve: ${formatErrorChain(error).replace(/^nbd-serve: /, '')}\n`);
+  process.exit(exitCodeOf(errorCodeOf(error)));
 });

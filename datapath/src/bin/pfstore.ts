@@ -1,10 +1,10 @@
 // pfstore: one store daemon. Serves the replicas on its disks until SIGINT or SIGTERM.
 import { errorCodeOf, formatErrorChain, PfError } from '../base/errors.ts';
-import { parseSize } from '../base/sizes.ts';
 import { exitCodeOf } from '../api/errors.ts';
 import { formatHostPort } from '../api/host-port.ts';
 import { STORE_HTTP_PORT } from '../api/model.ts';
 import { parseFlags, type CommandSpec } from '../cli/flags.ts';
+import { parseDiskFlag } from '../cli/nbd-serve-command.ts';
 import { startStore } from '../store/store.ts';
 import { DATA_TCP_PORT } from '../wire/messages.ts';
 import { jsonLogger } from '../world/node/console-log.ts';
@@ -35,10 +35,7 @@ async function main(): Promise<void> {
     return;
   }
   const { disk, host, data, http, advertise, conductor, format, erase, legacyClients, logLevel } = command.flags;
-  const disks = disk.map((text) => {
-    const at = text.lastIndexOf('=');
-    return at < 0 ? { path: text } : { path: text.slice(0, at), createSizeBytes: parseSize(text.slice(at + 1)) };
-  });
+  const disks = disk.map(parseDiskFlag);
   const unconfirmed = disks.find(({ path }) => format === 'force' && !erase.includes(path));
   if (unconfirmed !== undefined) {
     throw new PfError('INVALID_ARGUMENT', `pfstore: --format force erases "${unconfirmed.path}": confirm it with --erase ${unconfirmed.path}`);

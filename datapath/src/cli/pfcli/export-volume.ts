@@ -1,7 +1,7 @@
-import { formatAddress, type Address } from '../../world/network.ts';
+import { formatAddress } from '../../world/network.ts';
+import { listenAddress } from '../nbd-serve-command.ts';
 import { serveNbd } from '../../nbd/server.ts';
 import { openBlockSource } from '../block-sources.ts';
-import { PfError } from '../../base/errors.ts';
 import { formatSize } from '../../base/sizes.ts';
 import { verb, VOLUME_FLAG } from './verb.ts';
 
@@ -18,7 +18,7 @@ export const exportVolume = verb(
     examples: ['pfcli export_volume -v test_v1 --unix /tmp/test_v1.sock'],
   },
   async (context, flags) => {
-    const address = listenAddress(flags.unix, flags.tcp);
+    const address = listenAddress('pfcli export_volume', flags.unix, flags.tcp);
     const world = await context.openWholeWorld();
     const { device } = await openBlockSource(world, `volume:${flags.volume}`, {
       conductors: context.conductorAddresses,
@@ -37,10 +37,3 @@ export const exportVolume = verb(
     return 0;
   },
 );
-
-function listenAddress(unix: string | undefined, tcp: Address | undefined): Address {
-  if ((unix === undefined) === (tcp === undefined)) {
-    throw new PfError('INVALID_ARGUMENT', 'pfcli export_volume: give either --unix PATH or --tcp HOST:PORT');
-  }
-  return unix === undefined ? tcp! : { kind: 'unix', path: unix };
-}

@@ -1,0 +1,48 @@
+// The command line of nbd-serve, apart from its main file so that both stay small.
+import { PfError } from '../base/errors.ts';
+import { parseSize } from '../base/sizes.ts';
+import type { Address } from '../world/network.ts';
+import type { CommandSpec, FlagValues } from './flags.ts';
+
+export const NBD_SERVE = {
+  name: 'nbd-serve',
+  summary: 'Serves a block device over NBD until SIGINT or SIGTERM.',
+  arguments: [{ name: 'SOURCE', help: 'memory:SIZE, file:PATH or volume:NAME' }],
+  flags: {
+    unix: { kind: 'string', help: 'listen on a unix socket', placeholder: 'PATH' },
+    tcp: { kind: 'tcp-address', help: 'listen on a TCP address' },
+    export: { kind: 'string', help: 'name of the export', placeholder: 'NAME', default: '' },
+    readOnly: { kind: 'boolean', help: 'refuse writes' },
+    conductor: { kind: 'list', help: 'for a volume: a conductor of its cluster', placeholder: 'HOST:PORT' },
+    connections: { kind: 'integer', help: 'for a volume: TCP connections to each store', minimum: 1, maximum: 16, default: 1 },
+    storeDisk: { kind: 'list', help: 'also run a store in this process, on this disk (as pfstore --disk)', placeholder: 'PATH[=SIZE]' },
+    storeHost: { kind: 'string', help: 'host of that store', placeholder: 'NAME', default: 'localhost' },
+    storeData: { kind: 'tcp-address', help: 'where that store serves data', default: { kind: 'tcp', host: '127.0.0.1', port: 49162 } },
+    storeHttp: {
+      kind: 'tcp-address',
+      help: 'where that store serves management',
+      default: { kind: 'tcp', host: '127.0.0.1', port: 49181 },
+    },
+  },
+  examples: [
+    'nbd-serve memory:1G --unix /run/nbd.sock',
+    'nbd-serve file:/var/lib/disk.img --tcp 127.0.0.1:10809 --export disk',
+    'nbd-serve volume:test_v1 --unix /run/test_v1.sock --conductor 127.0.0.1:49180',
+  ],
+} as const satisfies CommandSpec;
+
+export type NbdServeFlags = FlagValues<(typeof NBD_SERVE)['flags']>;
+
+/** Errors: INVALID_ARGUMENT unless exactly one is given. */
+export function listenAddress(program: string, unix: string | undefined, tcp: Address | undefined): Address {
+  if ((unix === undefined) === (tcp === undefined)) {
+    throw new PfError('INVALID_ARGUMENT', `${program}: give either --unix PATH or --tcp HOST:PORT`);
+  }
+  return tcp ?? { kind: 'unix', path: unix! };
+}
+
+/** "PATH" or "PATH=SIZE", as --disk takes it. */
+export function parseDiskFlag(text: string): { readonly path: string; readonly createSizeBytes?: number } {
+  const equals = text.lastIndexOf('=');
+  return equals < 0 ? { path: text } : { path: text.slice(0, equals), createSizeBytes: parseSize(text.slice(equals + 1)) };
+}

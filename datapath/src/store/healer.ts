@@ -1,0 +1,61 @@
+// Repairs blocks whose stored bytes fail their checksum: reads them from an in-sync secondary and writes them again in place, with
+// the extent's stamp left as it is. Called for reads and partial writes that met such a block, and by extent-sync.
+// The caller holds the range lock, so no write can come in between and all in-sync replicas hold the same bytes.
+import { BLOCK_BYTES, alignDown, alignUp } from '../base/sizes.ts';
+import { OP_READ_REPLICA } from '../wire/messages.ts';
+import { STATUS_OK } from '../wire/status.ts';
+import { callReplica, diskCall, takeSlot } from './cold-io.ts';
+import { DISK_READ, DISK_WRITE } from './disk/disk-io.ts';
+import type { Shard } from './shard.ts';
+
+/** True when every block of the range can be read now. */
+export async function healRange(shard: Shard, offset: number, length: number): Promise<boolean> {
+  const { memory } = shard.host.world;
+  const slot = await takeSlot(memory, BLOCK_BYTES);
+  let isWhole = true;
+  try {
+    for (let at = alignDown(offset, BLOCK_BYTES); at < alignUp(offset + length, BLOCK_BYTES); at += BLOCK_BYTES) {
+      if (!(await isReadable(shard, at, slot)) && !(await healBlock(shard, at, slot))) isWhole = false;
+    }
+  } finally {
+    memory.releaseSlot(slot);
+  }
+  return isWhole;
+}
+
+async function isReadable(shard: Shard, offset: number, slot: number): Promise<boolean> {
+  const io = await diskCall(shard, (each) => {
+    each.operation = DISK_READ;
+    each.offset = offset;
+    each.length = BLOCK_BYTES;
+    each.memory = slot;
+  });
+  return io.result === 0;
+}
+
+async function healBlock(shard: Shard, offset: number, slot: number): Promise<boolean> {
+  for (const link of shard.links) {
+    if (link.isFailed || link.isRecovering) continue;
+    const answered = await callReplica(link, (command) => {
+      command.opcode = OP_READ_REPLICA;
+      command.offset = offset;
+      command.length = BLOCK_BYTES;
+      command.memory = slot;
+    });
+    if (answered.status !== STATUS_OK) continue;
+    shard.diskWrites += 1;
+    const io = await diskCall(shard, (each) => {
+      each.operation = DISK_WRITE;
+      each.offset = offset;
+      each.length = BLOCK_BYTES;
+      each.memory = slot;
+      each.keepStamp = true;
+    });
+    shard.diskWriteDone();
+    if (io.result !== 0) return false;
+    shard.host.counters.healedBlocks += 1;
+    shard.host.world.log.warn('repaired a block from another replica', { volume: shard.volume.name, offset, from: link.replica.address });
+    return true;
+  }
+  return false;
+}

@@ -1,0 +1,54 @@
+// Tells the conductor every 300 ms that this store lives, under a random incarnation of this process, and learns the store's id
+// and the cluster's token. docs/internals/replication.md section 6. A conductor that cannot be reached stops nothing here.
+import { formatErrorChain } from '../base/errors.ts';
+import type { ConductorClient } from '../api/conductor-client.ts';
+import type { HeartbeatReply, HeartbeatRequest } from '../api/model.ts';
+import type { Timer } from '../world/clock.ts';
+import type { World } from '../world/world.ts';
+
+export const HEARTBEAT_MS = 300;
+
+export class Heartbeat {
+  readonly #world: World;
+  readonly #conductor: ConductorClient;
+  readonly #describe: () => HeartbeatRequest;
+  readonly #onAnswer: (reply: HeartbeatReply) => void;
+  readonly #timer: Timer;
+  readonly #closed = new AbortController();
+  #running: Promise<void> | null = null;
+  #hasComplained = false;
+  #registered!: () => void;
+  /** The conductor has answered once. */
+  readonly registered = new Promise<void>((resolve) => (this.#registered = resolve));
+
+  constructor(world: World, conductor: ConductorClient, describe: () => HeartbeatRequest, onAnswer: (reply: HeartbeatReply) => void) {
+    this.#world = world;
+    this.#conductor = conductor;
+    this.#describe = describe;
+    this.#onAnswer = onAnswer;
+    this.#timer = world.clock.every(HEARTBEAT_MS, () => this.#beat());
+    this.#beat();
+  }
+
+  async close(): Promise<void> {
+    this.#timer.cancel();
+    this.#closed.abort();
+    await this.#running;
+  }
+
+  #beat(): void {
+    this.#running ??= this.#post().finally(() => (this.#running = null));
+  }
+
+  async #post(): Promise<void> {
+    try {
+      this.#onAnswer(await this.#conductor.heartbeat(this.#describe(), { signal: this.#closed.signal }));
+      this.#hasComplained = false;
+      this.#registered();
+    } catch (error) {
+      if (this.#closed.signal.aborted || this.#hasComplained) return;
+      this.#hasComplained = true;
+      this.#world.log.warn('no conductor takes our heartbeat; trying on', { error: formatErrorChain(error) });
+    }
+  }
+}

@@ -1,0 +1,47 @@
+// Brings a replica that was away back to being equal, while the shard serves: walks the shard's objects and pushes every extent
+// that differs. docs/internals/replication.md section 5. One walk per replica and configuration, started by the replicator.
+// Invariants: the walk begins after every write has ended that was started before the replica got writes; the conductor is told
+// only after a whole walk without an error, and reads need the replica's promise from then on.
+import { STATUS_OK } from '../wire/status.ts';
+import { forEachParallel, passBarrier } from './cold-io.ts';
+import { OBJECT_BYTES } from './disk/layout.ts';
+import { SYNC_DEPTH, compareObjects, isFailure, pushExtent } from './extent-sync.ts';
+import type { ReplicaLink } from './replica-link.ts';
+
+export type RecoveryEnd = 'done' | 'outdated' | { readonly status: number };
+
+/** Copies until the secondary is equal. `isCurrent` turns false when the configuration changes. */
+export async function recoverReplica(link: ReplicaLink, isCurrent: () => boolean): Promise<RecoveryEnd> {
+  const { shard } = link;
+  const { counters, world } = shard.host;
+  const startedAt = world.clock.now();
+  let copied = 0;
+  await passBarrier(shard);
+  for (let object: number | null = Math.floor(shard.startOffset / OBJECT_BYTES); object !== null; ) {
+    if (!isCurrent()) return 'outdated';
+    const result = await compareObjects(link, object, 0);
+    if (!isCurrent() || result === 'outdated' || result === 'needs full') return 'outdated';
+    if (isFailure(result)) return result;
+    let failure = STATUS_OK;
+    const isPushed = await forEachParallel(result.differing, SYNC_DEPTH, async (extentNumber) => {
+      if (!isCurrent()) return false;
+      const status = await pushExtent(shard, [link], extentNumber);
+      if (status !== STATUS_OK) failure = status;
+      copied += 1;
+      counters.recoveredExtents += 1;
+      return status === STATUS_OK;
+    });
+    if (!isPushed) return isCurrent() && failure !== STATUS_OK ? { status: failure } : 'outdated';
+    object = result.nextObject;
+  }
+  if (!isCurrent()) return 'outdated';
+  counters.recoveries += 1;
+  world.log.info('replica has been recovered', {
+    volume: shard.volume.name,
+    shard: shard.index,
+    replica: link.replica.address,
+    extents: copied,
+    tookMs: Math.round(world.clock.now() - startedAt),
+  });
+  return 'done';
+}

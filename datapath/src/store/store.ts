@@ -1,0 +1,258 @@
+// A store: disks, volumes, the data-plane door, the management interface and the heartbeat, put together and taken apart.
+// Started by bin/pfstore, by launchers that run everything in one process, and by the simulator.
+// `link` is the way in for a front in the same process: the same checks as over a connection, no copy, no hop.
+import { ConductorClient } from '../api/conductor-client.ts';
+import { formatHostPort, parseHostPort } from '../api/host-port.ts';
+import type { DiskReport, HeartbeatReply, HeartbeatRequest } from '../api/model.ts';
+import { formatErrorChain } from '../base/errors.ts';
+import { EBUSY, EINVAL, EPERM } from '../world/completion.ts';
+import type { HttpServer } from '../world/http.ts';
+import type { World } from '../world/world.ts';
+import { MAX_VOLUME_BYTES } from '../api/bodies.ts';
+import type { Admission, PeerHandshake } from '../wire/admission.ts';
+import type { StoreLink } from '../wire/command.ts';
+import { KIND_LEGACY, KIND_REPLICATION } from '../wire/frame-codec.ts';
+import { DataListener } from '../wire/listener.ts';
+import { STATUS_IO_ERROR } from '../wire/status.ts';
+import { createAdminHandler } from './admin.ts';
+import { Counters } from './counters.ts';
+import { OBJECT_BYTES } from './disk/layout.ts';
+import { Dispatcher } from './dispatcher.ts';
+import { Heartbeat } from './heartbeat.ts';
+import { LegacyLink } from './legacy-link.ts';
+import { metricsText } from './metrics.ts';
+import { Peers } from './peers.ts';
+import { ReplicaRequests } from './replica-requests.ts';
+import { Replicator } from './replicator.ts';
+import { OperationPool } from './shard-operation.ts';
+import { StoreDisks, type DiskSpec, type FormatPolicy } from './store-disks.ts';
+import { Volumes } from './volumes.ts';
+
+export const STORE_VERSION = '0.1.0';
+
+export interface StoreOptions {
+  readonly disks: readonly DiskSpec[];
+  /** Failure domain: replicas of a shard are put on different hosts. */
+  readonly host: string;
+  /** "host:port" to listen on; port 0 takes a free one. */
+  readonly dataAddress: string;
+  readonly httpAddress: string;
+  /** Host name or address that clients and other stores reach; the listening host by default. */
+  readonly advertisedHost?: string;
+  /** "host:port" each. */
+  readonly conductors: readonly string[];
+  readonly format: FormatPolicy;
+  /** Serve protocol version 1 clients, which carry neither token nor epoch. Default false. */
+  readonly servesLegacyClients?: boolean;
+}
+
+export interface Store {
+  readonly storeUuid: string;
+  readonly incarnation: string;
+  /** 0 until the conductor has answered: see `registered`. */
+  readonly storeId: number;
+  readonly registered: Promise<void>;
+  /** As advertised, "host:port". */
+  readonly dataAddress: string;
+  readonly httpAddress: string;
+  readonly link: StoreLink;
+  /** Refuses new requests, ends those in flight, marks the disks clean. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** Errors: those of opening disks and of listening. */
+export async function startStore(world: World, options: StoreOptions): Promise<Store> {
+  const disks = await StoreDisks.open(world, options.disks, options.format);
+  const store = new StoreService(world, options, disks);
+  try {
+    await store.listen();
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+  return store;
+}
+
+class StoreService implements Store {
+  readonly #world: World;
+  readonly #options: StoreOptions;
+  readonly #disks: StoreDisks;
+  readonly #counters = new Counters();
+  readonly #operations = new OperationPool();
+  readonly #peers: Peers;
+  readonly #conductor: ConductorClient;
+  readonly #replicator: Replicator;
+  readonly #volumes: Volumes;
+  readonly #dispatcher: Dispatcher;
+  readonly #replicaRequests: ReplicaRequests;
+  readonly #legacyLink: LegacyLink;
+  #listener: DataListener | null = null;
+  #http: HttpServer | null = null;
+  #heartbeat: Heartbeat | null = null;
+  #clusterToken = 0;
+  #closed: Promise<void> | null = null;
+  readonly incarnation: string;
+  dataAddress = '';
+  httpAddress = '';
+
+  constructor(world: World, options: StoreOptions, disks: StoreDisks) {
+    this.#world = world;
+    this.#options = options;
+    this.#disks = disks;
+    this.incarnation = world.random.uuid();
+    this.#peers = new Peers(world);
+    this.#conductor = new ConductorClient(world, options.conductors);
+    this.#replicator = new Replicator({
+      world,
+      peers: this.#peers,
+      counters: this.#counters,
+      operations: this.#operations,
+      conductor: this.#conductor,
+      incarnation: this.incarnation,
+      applyConfig: (config) => void this.#volumes.apply(config),
+    });
+    this.#volumes = new Volumes(this.#replicator, disks.disks);
+    this.#dispatcher = new Dispatcher(this.#volumes, this.#operations, this.#counters);
+    this.#replicaRequests = new ReplicaRequests(world, this.#volumes, this.#counters);
+    this.#legacyLink = new LegacyLink(this.#volumes, this.#dispatcher);
+    for (const disk of disks.disks) {
+      disk.onFailure = () => {
+        for (const shard of this.#volumes.shards()) {
+          if (shard.disk === disk && shard.links.length > 0) this.#replicator.localReplicaFailed(shard, STATUS_IO_ERROR);
+        }
+      };
+    }
+  }
+
+  get storeUuid(): string {
+    return this.#disks.storeUuid;
+  }
+
+  get storeId(): number {
+    return this.#replicator.storeId;
+  }
+
+  get link(): StoreLink {
+    return this.#dispatcher;
+  }
+
+  get registered(): Promise<void> {
+    return this.#heartbeat!.registered;
+  }
+
+  async listen(): Promise<void> {
+    const world = this.#world;
+    const { dataAddress, httpAddress, advertisedHost } = this.#options;
+    const data = parseHostPort(dataAddress);
+    this.#listener = await DataListener.open(world, { kind: 'tcp', ...data }, { authorize: (handshake) => this.#authorize(handshake) });
+    const bound = this.#listener.address;
+    this.dataAddress = formatHostPort(advertisedHost ?? data.host, bound.kind === 'tcp' ? bound.port : data.port);
+    const http = parseHostPort(httpAddress);
+    this.#http = await world.http.serve(http.host, http.port, this.#adminHandler());
+    this.httpAddress = formatHostPort(advertisedHost ?? http.host, this.#http.port);
+    this.#heartbeat = new Heartbeat(
+      world,
+      this.#conductor,
+      () => this.#describe(),
+      (reply) => this.#onRegistered(reply),
+    );
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  #onRegistered(reply: HeartbeatReply): void {
+    if (this.storeId !== 0 && this.storeId !== reply.store_id) {
+      this.#world.log.error('the conductor calls this store by another id than before; is it another cluster?', { held: this.storeId, given: reply.store_id });
+      return;
+    }
+    this.#replicator.storeId = reply.store_id;
+    this.#setClusterToken(reply.cluster_token);
+  }
+
+  #setClusterToken(token: number): void {
+    this.#clusterToken = token;
+    this.#peers.setClusterToken(token);
+  }
+
+  #authorize(handshake: PeerHandshake): Admission {
+    if (handshake.kind === KIND_REPLICATION) {
+      if (this.#clusterToken === 0) return { result: EBUSY, link: null };
+      return handshake.token === this.#clusterToken ? { result: 0, link: this.#replicaRequests } : { result: EPERM, link: null };
+    }
+    const volume = this.#volumes.find(handshake.volumeId);
+    if (volume === null) return { result: EINVAL, link: null };
+    if (handshake.kind === KIND_LEGACY) {
+      return this.#options.servesLegacyClients === true ? { result: 0, link: this.#legacyLink } : { result: EPERM, link: null };
+    }
+    return handshake.token === volume.token ? { result: 0, link: this.#dispatcher } : { result: EPERM, link: null };
+  }
+
+  #adminHandler() {
+    return createAdminHandler({
+      world: this.#world,
+      volumes: this.#volumes,
+      storeId: () => this.storeId,
+      setClusterToken: (token) => this.#setClusterToken(token),
+      status: () => {
+        const { store_uuid, incarnation, host, version, data_address, disks } = this.#describe();
+        return { store_uuid, store_id: this.storeId, incarnation, host, version, data_address, disks };
+      },
+      metricsText: () => this.#metricsText(),
+      deleteVolume: (volumeId) => this.#deleteVolume(volumeId),
+    });
+  }
+
+  #metricsText(): string {
+    return metricsText({
+      counters: this.#counters,
+      disks: this.#disks.disks,
+      shards: this.#volumes.shards(),
+      operationsInFlight: this.#operations.inUse + this.#replicaRequests.inUse,
+      connections: this.#listener?.connectionCount ?? 0,
+    });
+  }
+
+  #describe(): HeartbeatRequest {
+    return {
+      op: 'heartbeat',
+      store_uuid: this.storeUuid,
+      incarnation: this.incarnation,
+      host: this.#options.host,
+      data_address: this.dataAddress,
+      http_address: this.httpAddress,
+      disks: this.#disks.disks.map(
+        (disk): DiskReport => ({
+          uuid: disk.diskUuid,
+          device: this.#disks.pathOf(disk),
+          status: disk.failure === null ? 'OK' : 'ERROR',
+          raw_capacity: disk.totalBytes,
+          free: disk.freeBytes,
+          object_size: OBJECT_BYTES,
+        }),
+      ),
+      version: STORE_VERSION,
+    };
+  }
+
+  async #deleteVolume(volumeId: number): Promise<void> {
+    this.#volumes.remove(volumeId);
+    for (const disk of this.#disks.disks) await disk.drop(volumeId, 0, MAX_VOLUME_BYTES);
+  }
+
+  async #close(): Promise<void> {
+    this.#dispatcher.isUp = false;
+    await this.#heartbeat?.close();
+    await this.#http?.close();
+    for (const shard of this.#volumes.shards()) shard.stop('the store is closing');
+    await this.#peers.close();
+    await this.#listener?.close();
+    await this.#replicator.close();
+    const { clock, log } = this.#world;
+    while (this.#operations.inUse > 0) await clock.sleep(1);
+    for (const volume of [...this.#volumes.all]) this.#volumes.remove(volume.id);
+    await this.#disks.close().catch((error: unknown) => log.error('a disk could not be closed', { error: formatErrorChain(error) }));
+  }
+}
