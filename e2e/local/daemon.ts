@@ -14,6 +14,7 @@ export class Daemon {
   readonly #command: readonly string[];
   #child: ChildProcess | null = null;
   #exited: Promise<string> = Promise.resolve('never started');
+  #isWanted = false;
 
   /** `command`: the program and its arguments. */
   constructor(name: string, folder: string, command: readonly string[]) {
@@ -30,6 +31,11 @@ export class Daemon {
     return this.#child !== null;
   }
 
+  /** True when it has ended although nobody told it to. */
+  get hasDied(): boolean {
+    return this.#isWanted && this.#child === null;
+  }
+
   /** Resolves with how it ended: "exit 0", "SIGKILL". */
   get exited(): Promise<string> {
     return this.#exited;
@@ -37,6 +43,7 @@ export class Daemon {
 
   start(): void {
     if (this.#child !== null) throw new Error(`${this.name} runs already, as process ${this.#child.pid}`);
+    this.#isWanted = true;
     const log = openSync(this.logPath, 'a');
     const child = spawn(this.#command[0]!, this.#command.slice(1), { stdio: ['ignore', log, log] });
     closeSync(log);
@@ -55,12 +62,14 @@ export class Daemon {
   }
 
   async kill(): Promise<void> {
+    this.#isWanted = false;
     this.signal('SIGKILL');
     await this.#exited;
   }
 
   /** SIGTERM, and SIGKILL when that does not help; returns how it ended. */
   async stop(): Promise<string> {
+    this.#isWanted = false;
     this.signal('SIGTERM');
     this.signal('SIGCONT');
     const timer = setTimeout(() => this.signal('SIGKILL'), TERM_PATIENCE_MS);

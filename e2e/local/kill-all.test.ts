@@ -17,7 +17,7 @@ const cluster = new LocalCluster({ folder, subnet: ownSubnet() });
 
 test.after(async () => {
   await cluster.stop();
-  rmSync(folder, { recursive: true, force: true });
+  if (process.env['PF_KEEP'] !== '1') rmSync(folder, { recursive: true, force: true });
 });
 
 test('every acknowledged write is there after kill -9 of all processes at once', async () => {

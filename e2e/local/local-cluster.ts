@@ -187,10 +187,9 @@ export class LocalCluster {
   /** Like waitFor, but gives up at once when a daemon has died, with what it said last. */
   async #waitFor<T>(what: string, probe: () => Promise<T | null>, patienceMs = START_PATIENCE_MS, watched?: Daemon): Promise<T> {
     const daemons = watched === undefined ? [this.conductor, ...this.stores] : [watched];
-    const mustRun = daemons.filter((daemon) => daemon.isRunning);
     let death: Error | null = null;
     const answer = await waitFor(what, patienceMs, async () => {
-      const dead = mustRun.find((daemon) => !daemon.isRunning);
+      const dead = daemons.find((daemon) => daemon.hasDied);
       if (dead !== undefined) {
         death = new Error(
           `${dead.name} ended (${await dead.exited}) while waiting for ${what}; its log says:\n${dead.logTail()}`,

@@ -92,7 +92,7 @@ export class StampWriter {
     if (!this.#isWriting) return;
     let block = this.#next;
     while (this.#busy.has(block)) block = (block + 1) % this.#blocks;
-    this.#next = (block * 7 + 13) % this.#blocks;
+    this.#next = (block + 37) % this.#blocks;
     const version = this.#tried[block]! + 1;
     this.#tried[block] = version;
     this.#busy.add(block);

@@ -3,7 +3,7 @@
 import { errorCodeOf, formatErrorChain } from '../base/errors.ts';
 import { exitCodeOf } from '../api/errors.ts';
 import { formatHostPort } from '../api/host-port.ts';
-import { openBlockSource, type BlockSource } from '../cli/block-sources.ts';
+import { openBlockSource, type BlockSource, type BlockSourceOptions } from '../cli/block-sources.ts';
 import { parseFlags } from '../cli/flags.ts';
 import { listenAddress, NBD_SERVE, parseDiskFlag, type NbdServeFlags } from '../cli/nbd-serve-command.ts';
 import { serveNbd } from '../nbd/index.ts';
@@ -11,6 +11,7 @@ import { startStore, type Store } from '../store/store.ts';
 import { formatAddress } from '../world/network.ts';
 import { openNodeWorld } from '../world/node/node-world.ts';
 import type { World } from '../world/world.ts';
+import { sharedContentsFor, startThreads } from './nbd-serve-threads.ts';
 
 /** How long a volume may take to appear at a conductor that knows the store in this process. */
 const VOLUME_PATIENCE_MS = 60_000;
@@ -23,12 +24,17 @@ async function main(): Promise<void> {
   }
   const { flags } = command;
   const address = listenAddress('nbd-serve', flags.unix, flags.tcp);
+  const [name] = command.arguments as [string];
+  const shared = sharedContentsFor(name, flags.threads);
   const world = await openNodeWorld();
   const store = flags.storeDisk.length === 0 ? null : await startOwnStore(world, flags);
-  const source = await openSource(world, command.arguments[0]!, flags, store);
-  const server = await serveNbd(world, { address, exports: [{ name: flags.export, device: source.device }] });
+  const { readOnly: isReadOnly, conductor: conductors, connections, export: exportName } = flags;
+  const source = await openSource(world, name, { isReadOnly, conductors, connections, ...shared }, store);
+  const server = await serveNbd(world, { address, exports: [{ name: exportName, device: source.device }] });
+  const threads = await startThreads(flags.threads - 1, server, { source: name, exportName, isReadOnly, ...shared });
   process.stdout.write(`nbd-serve: serving ${source.title} on ${formatAddress(server.address!)}\n`);
   const stop = async (): Promise<void> => {
+    await threads.stop();
     await server.close();
     await source.device.close();
     await store?.close();
@@ -52,17 +58,12 @@ async function startOwnStore(world: World, flags: NbdServeFlags): Promise<Store>
 }
 
 /** With a store of our own the volume may still have to be created: it needs that store. */
-async function openSource(world: World, name: string, flags: NbdServeFlags, store: Store | null): Promise<BlockSource> {
-  const options = {
-    isReadOnly: flags.readOnly,
-    conductors: flags.conductor,
-    connections: flags.connections,
-    ...(store === null ? {} : { localLink: { storeId: store.storeId, link: store.link } }),
-  };
+async function openSource(world: World, name: string, options: BlockSourceOptions, store: Store | null): Promise<BlockSource> {
+  const localLink = store === null ? {} : { localLink: { storeId: store.storeId, link: store.link } };
   const deadline = world.clock.now() + (store === null ? 0 : VOLUME_PATIENCE_MS);
   for (;;) {
     try {
-      return await openBlockSource(world, name, options);
+      return await openBlockSource(world, name, { ...options, ...localLink });
     } catch (error) {
       if (errorCodeOf(error) !== 'NOT_FOUND' || world.clock.now() >= deadline) throw error;
       await world.clock.sleep(100);

@@ -13,6 +13,7 @@ export const NBD_SERVE = {
     tcp: { kind: 'tcp-address', help: 'listen on a TCP address' },
     export: { kind: 'string', help: 'name of the export', placeholder: 'NAME', default: '' },
     readOnly: { kind: 'boolean', help: 'refuse writes' },
+    threads: { kind: 'integer', help: 'for memory: threads that share the clients', minimum: 1, maximum: 64, default: 1 },
     conductor: { kind: 'list', help: 'for a volume: a conductor of its cluster', placeholder: 'HOST:PORT' },
     connections: { kind: 'integer', help: 'for a volume: TCP connections to each store', minimum: 1, maximum: 16, default: 1 },
     storeDisk: { kind: 'list', help: 'also run a store in this process, on this disk (as pfstore --disk)', placeholder: 'PATH[=SIZE]' },

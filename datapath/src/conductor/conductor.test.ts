@@ -124,6 +124,28 @@ test('a dead primary is replaced by a live in-sync replica, which is told', asyn
   await cluster.end();
 });
 
+test('stores that die together keep their places: all of them hold everything', async () => {
+  const cluster = await SimCluster.start(19, 3);
+  await cluster.createVolume('data', 3);
+  await cluster.ask((client) => client.openVolume('data'));
+  for (const number of [1, 2, 3]) cluster.killStore(number);
+  await cluster.run(3000);
+  assert.is(cluster.shardOf('data'), '1S* 2S 3S meta 1');
+  await cluster.startStore(2);
+  await cluster.until(() => cluster.shardOf('data') === '1O 2S* 3O meta 2', 100);
+  await cluster.end();
+});
+
+test('two of three that die together cost one new configuration', async () => {
+  const cluster = await SimCluster.start(20, 3);
+  await cluster.createVolume('data', 3);
+  await cluster.ask((client) => client.openVolume('data'));
+  for (const number of [1, 2]) cluster.killStore(number);
+  await cluster.until(() => cluster.shardOf('data') !== '1S* 2S 3S meta 1');
+  assert.is(cluster.shardOf('data'), '1O 2O 3S* meta 2');
+  await cluster.end();
+});
+
 test('a store that restarts between two heartbeats loses its place, and a late heartbeat of its old process is refused', async () => {
   const cluster = await SimCluster.start(5, 2);
   await cluster.createVolume('data', 2);

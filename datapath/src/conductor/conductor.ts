@@ -12,6 +12,7 @@ import { ChangeSignal } from './change-signal.ts';
 import { proposeOrThrow, type ConductorContext } from './context.ts';
 import { createDoor } from './door.ts';
 import { Monitor } from './monitor.ts';
+import type { Liveness } from './plan/liveness.ts';
 import type { ShardPlanInput } from './plan/shard-plan.ts';
 import { Pusher } from './pusher.ts';
 import { Reconfigurer } from './reconfigurer.ts';
@@ -59,6 +60,7 @@ export class Conductor implements ConductorContext {
   readonly version: string;
   readonly #machine: ClusterMachine;
   readonly #options: ConductorOptions;
+  readonly #lastLiveness = new Map<number, Liveness>();
   #server: HttpServer | null = null;
   #closed: Promise<void> | null = null;
 
@@ -167,11 +169,17 @@ export class Conductor implements ConductorContext {
   }
 
   #storeChanged(storeId: number): void {
-    const store = this.state.stores.get(storeId);
-    this.world.log.info(`store ${storeId} on ${store?.host ?? 'unknown host'} is ${this.monitor.livenessOf(storeId)}`);
+    this.#logLiveness(storeId);
     this.reconfigurer.wake();
     this.pusher.storeChanged(storeId);
     this.changed.notify();
+  }
+
+  #logLiveness(storeId: number): void {
+    const liveness = this.monitor.livenessOf(storeId);
+    if (this.#lastLiveness.get(storeId) === liveness) return;
+    this.#lastLiveness.set(storeId, liveness);
+    this.world.log.info(`store ${storeId} on ${this.state.stores.get(storeId)?.host ?? 'unknown host'} is ${liveness}`);
   }
 
   /** After every accepted command: who must hear of it? */

@@ -10,6 +10,8 @@ import { isReturn } from './state/apply.ts';
 import type { ClusterState, StoreFacts } from './state/cluster-state.ts';
 
 export const STORE_DEAD_MS = 1200;
+/** Heartbeats come every 300 ms; after this silence the next one is overdue. */
+const STORE_QUIET_MS = 600;
 /** Old incarnations of a store that are remembered, to refuse their late heartbeats. */
 const REMEMBERED_INCARNATIONS = 16;
 
@@ -57,8 +59,8 @@ export class Monitor implements LivenessView {
     const watched = this.#watched.get(storeId);
     const previous = watched?.report.incarnation ?? known.incarnation;
     if (previous !== report.incarnation) this.#supersede(storeId, previous);
-    const hasChanged =
-      watched === undefined || watched.isDead || !isSameProcess(watched.report, report) || !haveSameDisks(watched.report, report);
+    const wasAway = watched === undefined || watched.isDead || this.isQuiet(storeId);
+    const hasChanged = wasAway || !isSameProcess(watched.report, report) || !haveSameDisks(watched.report, report);
     this.#watched.set(storeId, { report, facts: factsOf(report), heardAt: this.#clock.now(), isDead: false });
     if (hasChanged) {
       this.#arm();
@@ -71,6 +73,11 @@ export class Monitor implements LivenessView {
     if (watched === undefined) return this.#isStarting ? 'UNKNOWN' : 'DEAD';
     if (watched.isDead) return 'DEAD';
     return isReturn(this.#state().stores.get(storeId)!, watched.facts) ? 'RETURNED' : 'LIVE';
+  }
+
+  isQuiet(storeId: number): boolean {
+    const watched = this.#watched.get(storeId);
+    return watched !== undefined && !watched.isDead && this.#clock.now() - watched.heardAt > STORE_QUIET_MS;
   }
 
   isDiskUsable(storeId: number, diskUuid: string): boolean {

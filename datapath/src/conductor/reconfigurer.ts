@@ -6,6 +6,9 @@ import { planShards, type ShardPlan, type ShardPlanInput } from './plan/shard-pl
 import type { Outcome } from './state/apply.ts';
 import type { Command } from './state/commands.ts';
 
+/** A store's death may touch thousands of shards. */
+const MAX_CHANGES_LOGGED = 20;
+
 export interface ReconfigurerOwner {
   readonly log: Logger;
   readonly isLeader: boolean;
@@ -70,7 +73,9 @@ export class Reconfigurer {
         `store ${state.storeIdByUuid.get(store.uuid)} on ${store.host} is back as incarnation ${store.incarnation}`,
       );
     }
-    for (const change of plan.changes) {
+    if (plan.changes.length > MAX_CHANGES_LOGGED)
+      this.#owner.log.info(`${plan.changes.length} shards change; the first ones are:`);
+    for (const change of plan.changes.slice(0, MAX_CHANGES_LOGGED)) {
       const name = state.volumes.get(change.volumeId)?.name;
       this.#owner.log.info(
         `shard ${change.shardIndex} of volume ${name}: meta version ${change.metaVersion + 1}, primary ${change.primary}, ${change.statuses.join(' ')}`,

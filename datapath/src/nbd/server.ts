@@ -1,7 +1,7 @@
 // The NBD server, to be embedded: serves named exports on an address, or on streams that the embedder accepted itself.
 // No global state, no exit, no signals: any number of servers may live in one world.
 import { PfError } from '../base/errors.ts';
-import type { Address, Stream } from '../world/network.ts';
+import type { Address, Listener, Stream } from '../world/network.ts';
 import type { World } from '../world/world.ts';
 import { NbdConnection, type ConnectionContext } from './connection.ts';
 import { ExportShelf, type NbdExport } from './export.ts';
@@ -32,6 +32,8 @@ export const DEFAULT_LIMITS: NbdLimits = {
 export interface NbdServerOptions {
   /** Without it only acceptStream() brings clients. */
   readonly address?: Address;
+  /** Instead of an address: the socket of a server in another thread (its listenDescriptor), which must be closed after this one. */
+  readonly sharedListener?: { readonly descriptor: number; readonly address: Address };
   readonly exports: readonly NbdExport[];
   readonly limits?: Partial<NbdLimits>;
 }
@@ -42,6 +44,8 @@ export type NbdWorld = Pick<World, 'memory' | 'clock' | 'network' | 'log'>;
 export interface NbdServer {
   /** Where it listens, with the port that was chosen for port 0. */
   readonly address: Address | null;
+  /** For the sharedListener of servers in other threads; null where sockets cannot be shared, or without an address. */
+  readonly listenDescriptor: number | null;
   readonly connectionCount: number;
   /** Serves a stream that was accepted elsewhere; call it in the turn in which the stream was handed over. */
   acceptStream(stream: Stream): void;
@@ -57,11 +61,14 @@ export interface NbdServer {
 export async function serveNbd(world: NbdWorld, options: NbdServerOptions): Promise<NbdServer> {
   const server = new ListeningServer(world, options);
   if (options.address !== undefined) await server.listen(options.address);
+  if (options.sharedListener !== undefined)
+    await server.listenShared(options.sharedListener.descriptor, options.sharedListener.address);
   return server;
 }
 
 class ListeningServer implements NbdServer {
   address: Address | null = null;
+  listenDescriptor: number | null = null;
   readonly #world: NbdWorld;
   readonly #limits: NbdLimits;
   readonly #shelf: ExportShelf;
@@ -87,8 +94,15 @@ class ListeningServer implements NbdServer {
 
   async listen(address: Address): Promise<void> {
     const listener = await this.#world.network.listen(address, (stream) => this.acceptStream(stream));
-    this.address = listener.address;
-    this.#stopListening = () => listener.close();
+    this.#accept(listener);
+  }
+
+  async listenShared(descriptor: number, address: Address): Promise<void> {
+    const { network } = this.#world;
+    if (network.listenShared === undefined) {
+      throw new PfError('UNSUPPORTED', 'several threads cannot serve one address without io_uring; serve it with one thread');
+    }
+    this.#accept(await network.listenShared(descriptor, address, (stream) => this.acceptStream(stream)));
   }
 
   acceptStream(stream: Stream): void {
@@ -139,6 +153,12 @@ class ListeningServer implements NbdServer {
     for (const connection of chosen) connection.drain();
     await over;
     deadline.cancel();
+  }
+
+  #accept(listener: Listener): void {
+    this.address = listener.address;
+    this.listenDescriptor = listener.descriptor ?? null;
+    this.#stopListening = () => listener.close();
   }
 
   #forget(connection: NbdConnection): void {

@@ -108,6 +108,10 @@ export class SimStream implements Stream, ProcessResource {
 
   reserve(length: number): number {
     const offset = this.#output.reserve(length);
+    if (this.#output.isExhausted && !this.isOver) {
+      this.#sayGoodbye();
+      this.#close(new PfError('NO_SPACE', `connection with ${this.peer} was closed: no I/O memory is left for its output`));
+    }
     this.#queueFlush();
     return offset;
   }

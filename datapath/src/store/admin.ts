@@ -57,20 +57,32 @@ function handlersOf(ports: AdminPorts): Handlers<typeof STORE_ROUTES> {
       const { sha256, writtenBlocks } = await digestObject(shard, params.object_index);
       return { op: 'digest_replica_reply', ret_code: 0, meta_ver: shard.role.metaVersion, sha256, written_blocks: writtenBlocks };
     },
-    get_status: () => ({ op: 'get_status_reply', ret_code: 0, ...ports.status(), shards: [...volumes.shards()].map(describeShard) }),
+    get_status: () => ({
+      op: 'get_status_reply',
+      ret_code: 0,
+      ...ports.status(),
+      shards: [...volumes.shards()].map(describeShard),
+    }),
   };
 }
 
 function checkStore(ports: AdminPorts, wanted: number, what: string): void {
   const own = ports.storeId();
   if (own === 0) throw new PfError('NOT_READY', `cannot ${what}: this store has not been registered yet; ask again soon`);
-  if (own !== wanted) throw new PfError('INVALID_ARGUMENT', `cannot ${what}: the request is for store ${wanted}, this is store ${own}; look up its address again`);
+  if (own !== wanted)
+    throw new PfError(
+      'INVALID_ARGUMENT',
+      `cannot ${what}: the request is for store ${wanted}, this is store ${own}; look up its address again`,
+    );
 }
 
 function findShard(volumes: Volumes, volumeId: number, index: number): Shard {
   const shard = volumes.find(volumeId)?.shards[index];
   if (shard) return shard;
-  throw new PfError('NOT_FOUND', `this store has no replica of shard ${index} of volume ${volumeId}, or has not been told of it yet`);
+  throw new PfError(
+    'NOT_FOUND',
+    `this store has no replica of shard ${index} of volume ${volumeId}, or has not been told of it yet`,
+  );
 }
 
 function describeShard(shard: Shard): StoreShardStatus {

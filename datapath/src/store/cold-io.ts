@@ -33,7 +33,7 @@ export function diskCall(shard: Shard, fill: (io: DiskIo) => void): Promise<Disk
 }
 
 /**
- * Fills and submits one command to a secondary, under the held meta version; resolves with the answered command. A secondary that
+ * Fills and submits one command to a secondary, under the link's meta version; resolves with the answered command. A secondary that
  * does not answer within REPLICATE_TIMEOUT_MS loses its connection, which ends the command.
  */
 export function callReplica(link: ReplicaLink, fill: (command: StoreCommand) => void): Promise<StoreCommand> {
@@ -46,7 +46,7 @@ export function callReplica(link: ReplicaLink, fill: (command: StoreCommand) => 
       },
     });
     command.volumeId = link.shard.volumeId;
-    command.metaVersion = link.shard.role.metaVersion;
+    command.metaVersion = link.metaVersion;
     command.attachEpoch = link.shard.attachEpoch;
     fill(command);
     link.peer.submit(command);
@@ -63,7 +63,11 @@ export async function takeSlot(memory: IoMemory, sizeBytes: number): Promise<num
 }
 
 /** Runs `work` on each item, at most `depth` at once; stops starting new ones when one answers false. True when all answered true. */
-export async function forEachParallel<T>(items: readonly T[], depth: number, work: (item: T) => Promise<boolean>): Promise<boolean> {
+export async function forEachParallel<T>(
+  items: readonly T[],
+  depth: number,
+  work: (item: T) => Promise<boolean>,
+): Promise<boolean> {
   let next = 0;
   let isGood = true;
   const worker = async (): Promise<void> => {

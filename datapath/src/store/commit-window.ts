@@ -33,7 +33,10 @@ export class CommitWindow {
   }
 
   done(sequence: number): void {
-    assert(sequence > this.#mark && sequence < this.#next, `sequence ${sequence} is done, but ${this.#mark + 1} to ${this.#next - 1} are in flight`);
+    assert(
+      sequence > this.#mark && sequence < this.#next,
+      `sequence ${sequence} is done, but ${this.#mark + 1} to ${this.#next - 1} are in flight`,
+    );
     const mask = this.#ring.length - 1;
     this.#ring[sequence & mask] = 1;
     while (this.#mark + 1 < this.#next && this.#ring[(this.#mark + 1) & mask] === 1) {

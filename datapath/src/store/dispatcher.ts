@@ -51,7 +51,8 @@ export class Dispatcher implements StoreLink {
     if (command.offset + command.length > shard.endOffset) return this.#refuse(command, STATUS_OUT_OF_RANGE, 0);
     const fenced = volume.epochRefusal(command.attachEpoch);
     if (fenced !== STATUS_OK) return this.#refuse(command, fenced, shard.role.newestMetaVersion);
-    if ((command.metaVersion & 0xffff) !== shard.servedMeta) return this.#refuse(command, shard.refusal(), shard.role.newestMetaVersion);
+    if ((command.metaVersion & 0xffff) !== shard.servedMeta)
+      return this.#refuse(command, shard.refusal(), shard.role.newestMetaVersion);
     if (command.opcode === OP_FLUSH || command.opcode === OP_HEARTBEAT) {
       // Acknowledged is durable: there is nothing to flush.
       this.#counters.flushes += 1;

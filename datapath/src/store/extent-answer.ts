@@ -17,7 +17,10 @@ export function answerExtents(shard: Shard, params: ListExtentsParams): Uint8Arr
     throw new PfError('NOT_READY', `cannot list the extents of ${where}: its configuration is changing; ask again soon`);
   }
   if (params.above > 0 && shard.unstampedUpTo > params.above) {
-    throw new PfError('UNSUPPORTED', `cannot list the extents of ${where} above sequence ${params.above}: changes up to ${shard.unstampedUpTo} left no stamp; ask for all`);
+    throw new PfError(
+      'UNSUPPORTED',
+      `cannot list the extents of ${where} above sequence ${params.above}: changes up to ${shard.unstampedUpTo} left no stamp; ask for all`,
+    );
   }
   const firstObject = Math.max(params.from_object, Math.floor(shard.startOffset / OBJECT_BYTES));
   const endObject = Math.ceil(shard.endOffset / OBJECT_BYTES);

@@ -66,7 +66,12 @@ export async function pushExtent(shard: Shard, links: readonly ReplicaLink[], ex
 }
 
 /** As pushExtent, for a caller that holds a lock over the extent; `slot` has 64 KiB. */
-export async function pushLockedExtent(shard: Shard, links: readonly ReplicaLink[], extentNumber: number, slot: number): Promise<number> {
+export async function pushLockedExtent(
+  shard: Shard,
+  links: readonly ReplicaLink[],
+  extentNumber: number,
+  slot: number,
+): Promise<number> {
   const start = extentNumber * EXTENT_BYTES;
   const length = Math.min(EXTENT_BYTES, shard.endOffset - start);
   const extent = shard.extents.at(extentNumber);
@@ -80,7 +85,8 @@ export async function pushLockedExtent(shard: Shard, links: readonly ReplicaLink
   return statuses.find((status) => status !== STATUS_OK) ?? STATUS_OK;
 }
 
-export const isFailure = (result: Comparison | CompareFailure): result is CompareFailure => typeof result === 'string' || 'status' in result;
+export const isFailure = (result: Comparison | CompareFailure): result is CompareFailure =>
+  typeof result === 'string' || 'status' in result;
 
 function compare(shard: Shard, answer: ExtentList, fromObject: number, above: number): Comparison {
   const endObject = answer.nextObject ?? Math.ceil(shard.endOffset / OBJECT_BYTES);
@@ -104,7 +110,11 @@ async function fetchList(
     return await client.listExtents(params, { timeoutMs });
   } catch (error) {
     if (errorCodeOf(error) === 'UNSUPPORTED' && above > 0) return 'needs full';
-    shard.host.world.log.debug('cannot list the extents of a secondary yet', { volume: shard.volume.name, shard: shard.index, error: String(error) });
+    shard.host.world.log.debug('cannot list the extents of a secondary yet', {
+      volume: shard.volume.name,
+      shard: shard.index,
+      error: String(error),
+    });
     return null;
   }
 }
@@ -144,7 +154,13 @@ function piecesOf(written: number, length: number): Piece[] {
   return pieces;
 }
 
-async function pushPiece(link: ReplicaLink, extent: ExtentStamp | null, start: number, slot: number, piece: Piece): Promise<number> {
+async function pushPiece(
+  link: ReplicaLink,
+  extent: ExtentStamp | null,
+  start: number,
+  slot: number,
+  piece: Piece,
+): Promise<number> {
   const answered = await callReplica(link, (command) => {
     command.opcode = piece.isWritten ? OP_REPLICATE_WRITE : OP_REPLICATE_TRIM;
     command.flags = FLAG_RECOVERY;

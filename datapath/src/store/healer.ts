@@ -43,6 +43,8 @@ async function healBlock(shard: Shard, offset: number, slot: number): Promise<bo
       command.memory = slot;
     });
     if (answered.status !== STATUS_OK) continue;
+    // Another primary may write this block by now: what was read is no longer the truth.
+    if (shard.role.metaVersion !== link.metaVersion || shard.role.isClosing) return false;
     shard.diskWrites += 1;
     const io = await diskCall(shard, (each) => {
       each.operation = DISK_WRITE;
@@ -54,7 +56,11 @@ async function healBlock(shard: Shard, offset: number, slot: number): Promise<bo
     shard.diskWriteDone();
     if (io.result !== 0) return false;
     shard.host.counters.healedBlocks += 1;
-    shard.host.world.log.warn('repaired a block from another replica', { volume: shard.volume.name, offset, from: link.replica.address });
+    shard.host.world.log.warn('repaired a block from another replica', {
+      volume: shard.volume.name,
+      offset,
+      from: link.replica.address,
+    });
     return true;
   }
   return false;

@@ -21,7 +21,12 @@ export class Heartbeat {
   /** The conductor has answered once. */
   readonly registered = new Promise<void>((resolve) => (this.#registered = resolve));
 
-  constructor(world: World, conductor: ConductorClient, describe: () => HeartbeatRequest, onAnswer: (reply: HeartbeatReply) => void) {
+  constructor(
+    world: World,
+    conductor: ConductorClient,
+    describe: () => HeartbeatRequest,
+    onAnswer: (reply: HeartbeatReply) => void,
+  ) {
     this.#world = world;
     this.#conductor = conductor;
     this.#describe = describe;

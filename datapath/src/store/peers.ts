@@ -17,8 +17,6 @@ import type { World } from '../world/world.ts';
 
 const QUEUE_LIMIT = 65536;
 const CONNECT_TIMEOUT_MS = 900;
-/** After a connection could not be made, requests fail at once for this long. */
-const PAUSE_MS = 50;
 
 export class Peers {
   readonly #world: World;
@@ -57,7 +55,7 @@ export class Peer implements StoreLink {
   #session: ClientSession | null = null;
   #isConnecting = false;
   #isClosed = false;
-  #failedAt = -Infinity;
+  #hasComplained = false;
   #closing: Promise<void> = Promise.resolve();
 
   constructor(world: World, address: string, clientId: number, clusterToken: () => number) {
@@ -73,9 +71,7 @@ export class Peer implements StoreLink {
 
   submit(command: StoreCommand): void {
     if (this.#session !== null) return this.#session.submit(command);
-    if (this.#isClosed || (!this.#isConnecting && this.#world.clock.now() - this.#failedAt < PAUSE_MS)) {
-      return command.finish(STATUS_CONNECTION_LOST);
-    }
+    if (this.#isClosed) return command.finish(STATUS_CONNECTION_LOST);
     if (!this.#queue.push(command)) return command.finish(STATUS_NOT_READY);
     if (!this.#isConnecting) void this.#connect();
   }
@@ -111,15 +107,20 @@ export class Peer implements StoreLink {
           onDown: (error) => this.#wentDown(session, error),
         },
       );
+      this.#hasComplained = false;
     } catch (error) {
-      this.#world.log.warn('cannot connect to another store', { store: this.address, error: formatErrorChain(error) });
+      if (!this.#hasComplained)
+        this.#world.log.warn('cannot connect to another store; trying on', {
+          store: this.address,
+          error: formatErrorChain(error),
+        });
+      this.#hasComplained = true;
     }
     this.#isConnecting = false;
     if (session !== null && !this.#isClosed) {
       this.#session = session;
-    } else {
-      this.#failedAt = this.#world.clock.now();
-      if (session !== null) this.#closing = session.close();
+    } else if (session !== null) {
+      this.#closing = session.close();
     }
     for (let next = this.#queue.shift(); next !== null; next = this.#queue.shift()) {
       if (this.#session === null) next.finish(STATUS_CONNECTION_LOST);
@@ -130,6 +131,7 @@ export class Peer implements StoreLink {
   #wentDown(session: ClientSession | null, error: PfError): void {
     if (this.#session !== session) return;
     this.#session = null;
-    if (!this.#isClosed) this.#world.log.warn('lost the connection to another store', { store: this.address, error: error.message });
+    if (!this.#isClosed)
+      this.#world.log.warn('lost the connection to another store', { store: this.address, error: error.message });
   }
 }

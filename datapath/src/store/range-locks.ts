@@ -2,10 +2,16 @@
 // A primary's operations hold them from before they touch the disk until every replica has answered, so that overlapping
 // writes reach all replicas in one order and no read returns what may still be lost. Also the barrier: a lock over the whole
 // shard is granted when everything that came earlier has ended.
+// A table of counters by 64 KiB (modulo its size) says quickly that nothing can conflict; otherwise all locks are looked at.
 // Invariants: a lock waits for exactly the earlier ones that conflict with it (`blockers`); nothing is allocated per lock
 // once the arrays have their size; lockGranted is never called inside acquire().
 import { assert } from '../base/assert.ts';
 import { BLOCK_BYTES, alignDown, alignUp } from '../base/sizes.ts';
+
+const GROUP_BYTES = 65536;
+const GROUPS = 2048;
+/** Longer ranges are counted as a whole: while one exists, everybody looks at all locks. */
+const MAX_COUNTED_GROUPS = 17;
 
 export interface LockOwner {
   lockGranted(lock: RangeLock): void;
@@ -32,6 +38,8 @@ export class RangeLocks {
   #ends = new Float64Array(this.#capacity);
   #isExclusive = new Uint8Array(this.#capacity);
   #locks: (RangeLock | null)[] = new Array<RangeLock | null>(this.#capacity).fill(null);
+  readonly #inGroup = new Uint32Array(GROUPS);
+  #wideCount = 0;
   #count = 0;
   #waiting = 0;
   #nextOrder = 1;
@@ -51,10 +59,7 @@ export class RangeLocks {
     const start = alignDown(offset, BLOCK_BYTES);
     const end = alignUp(offset + length, BLOCK_BYTES);
     const exclusive = isExclusive ? 1 : 0;
-    let blockers = 0;
-    for (let at = 0; at < this.#count; at += 1) {
-      if (this.#starts[at]! < end && this.#ends[at]! > start && (exclusive | this.#isExclusive[at]!) !== 0) blockers += 1;
-    }
+    const blockers = this.#enter(start, end) ? this.#conflicts(start, end, exclusive) : 0;
     if (this.#count === this.#capacity) this.#grow();
     const index = this.#count++;
     this.#starts[index] = start;
@@ -75,8 +80,41 @@ export class RangeLocks {
     const end = this.#ends[index]!;
     const exclusive = this.#isExclusive[index]!;
     this.#remove(index);
+    this.#leave(start, end);
     lock.index = -1;
     if (this.#waiting > 0) this.#wake(start, end, exclusive, lock.order);
+  }
+
+  /** Counts the range in; true when something that exists may overlap it. */
+  #enter(start: number, end: number): boolean {
+    const first = Math.floor(start / GROUP_BYTES);
+    const last = Math.floor((end - 1) / GROUP_BYTES);
+    if (last - first >= MAX_COUNTED_GROUPS) {
+      this.#wideCount += 1;
+      return true;
+    }
+    let mayOverlap = this.#wideCount > 0;
+    for (let group = first; group <= last; group += 1) {
+      const counter = group % GROUPS;
+      if (this.#inGroup[counter]! > 0) mayOverlap = true;
+      this.#inGroup[counter]! += 1;
+    }
+    return mayOverlap;
+  }
+
+  #leave(start: number, end: number): void {
+    const first = Math.floor(start / GROUP_BYTES);
+    const last = Math.floor((end - 1) / GROUP_BYTES);
+    if (last - first >= MAX_COUNTED_GROUPS) this.#wideCount -= 1;
+    else for (let group = first; group <= last; group += 1) this.#inGroup[group % GROUPS]! -= 1;
+  }
+
+  #conflicts(start: number, end: number, exclusive: number): number {
+    let conflicts = 0;
+    for (let at = 0; at < this.#count; at += 1) {
+      if (this.#starts[at]! < end && this.#ends[at]! > start && (exclusive | this.#isExclusive[at]!) !== 0) conflicts += 1;
+    }
+    return conflicts;
   }
 
   #wake(start: number, end: number, exclusive: number, order: number): void {

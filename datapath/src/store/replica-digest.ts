@@ -27,7 +27,8 @@ export async function digestObject(shard: Shard, objectIndex: number): Promise<R
       for (let block = 0; block < BLOCKS_PER_EXTENT; block += 1) {
         if ((extent.written >>> block) & 1) writtenBlocks += 1;
         const bytes = world.memory.bytes.subarray(slot + block * BLOCK_BYTES, slot + Math.min((block + 1) * BLOCK_BYTES, length));
-        if (bytes.some((byte) => byte !== 0)) lines.push(`${extent.extentIndex * BLOCKS_PER_EXTENT + block}:${world.sha256(bytes)}`);
+        if (bytes.some((byte) => byte !== 0))
+          lines.push(`${extent.extentIndex * BLOCKS_PER_EXTENT + block}:${world.sha256(bytes)}`);
       }
     }
   } finally {

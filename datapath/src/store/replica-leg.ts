@@ -43,7 +43,7 @@ export class ReplicaLeg implements CommandOwner {
     command.offset = io.offset;
     command.length = io.length;
     command.memory = io.memory;
-    command.metaVersion = shard!.role.metaVersion;
+    command.metaVersion = link.metaVersion;
     command.attachEpoch = shard!.attachEpoch;
     command.commandSequence = io.generation;
     command.sequence = io.sequence;
@@ -63,7 +63,6 @@ export class ReplicaLeg implements CommandOwner {
 
   #answered(status: number): void {
     const { operation, link } = this;
-    const shard = operation.shard!;
     if (!this.isNeeded || link === null) {
       this.state = LEG_DONE;
     } else if (operation.isStopped) {
@@ -76,7 +75,7 @@ export class ReplicaLeg implements CommandOwner {
       operation.hasNoSpace = true;
       this.#arrived();
     } else if (mustReopen(status)) {
-      this.#refused(status, shard.role.metaVersion);
+      this.#refused(status, link);
     } else {
       this.state = LEG_WAITING;
       link.fail(status);
@@ -89,10 +88,10 @@ export class ReplicaLeg implements CommandOwner {
   }
 
   /** The secondary holds another configuration than the one this was sent under. */
-  #refused(status: number, held: number): void {
-    const { command, link } = this;
-    if (command.metaVersion !== held) return this.send(link!);
-    const ahead = (command.replyMetaVersion - held) & 0xffff;
+  #refused(status: number, link: ReplicaLink): void {
+    const { command } = this;
+    if (command.metaVersion !== link.metaVersion) return this.send(link);
+    const ahead = (command.replyMetaVersion - link.metaVersion) & 0xffff;
     const isAhead = status !== STATUS_NOT_OPEN && ahead !== 0 && ahead < 0x8000;
     this.state = isAhead ? LEG_WAITING : LEG_RETRY;
     if (!isAhead) this.operation.shard!.retrySoon();

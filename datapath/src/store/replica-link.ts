@@ -9,6 +9,8 @@ import type { Shard } from './shard.ts';
 
 export class ReplicaLink implements CommandOwner {
   readonly shard: Shard;
+  /** Of the configuration that this link belongs to: nothing is sent under another one. */
+  readonly metaVersion: number;
   readonly replica: ReplicaConfig;
   readonly peer: Peer;
   isFailed = false;
@@ -17,8 +19,9 @@ export class ReplicaLink implements CommandOwner {
   #isBeating = false;
   #beatSentAt = 0;
 
-  constructor(shard: Shard, replica: ReplicaConfig, peer: Peer) {
+  constructor(shard: Shard, metaVersion: number, replica: ReplicaConfig, peer: Peer) {
     this.shard = shard;
+    this.metaVersion = metaVersion;
     this.replica = replica;
     this.peer = peer;
   }
@@ -43,7 +46,7 @@ export class ReplicaLink implements CommandOwner {
     command.volumeId = shard.volumeId;
     command.offset = shard.startOffset;
     command.length = 0;
-    command.metaVersion = shard.role.metaVersion;
+    command.metaVersion = this.metaVersion;
     command.attachEpoch = shard.attachEpoch;
     command.sequence = shard.window.next - 1;
     command.commitMark = shard.window.mark;

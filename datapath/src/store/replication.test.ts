@@ -57,7 +57,10 @@ test('acknowledged means durable on the secondary too: the power of both fails a
 });
 
 test('requests with another meta version, epoch or token, or out of range, are refused', async () => {
-  const rig = await StoreRig.configured(4, ['IN_SYNC', 'IN_SYNC']);
+  const rig = await StoreRig.open(4, { stores: 2 });
+  rig.conductor.volumeBytes = 256 * MiB;
+  await rig.configure(() => (rig.conductor.statuses = ['IN_SYNC', 'IN_SYNC']));
+  await rig.untilState(0, 'serving');
   const attempt = async (edit: (command: RigCommand) => void, index = 0): Promise<RigCommand> => {
     const command = RigCommand.write(rig.client.world, 0, 4096, 1);
     edit(command);
@@ -72,7 +75,11 @@ test('requests with another meta version, epoch or token, or out of range, are r
   assert.is((await attempt((command) => (command.attachEpoch = 6))).status, STATUS_STALE);
   assert.is((await attempt((command) => (command.token = 1))).status, STATUS_PERMISSION_DENIED);
   assert.is((await attempt((command) => (command.offset = 256 * MiB))).status, STATUS_OUT_OF_RANGE);
-  assert.is((await attempt((command) => (command.offset = 128 * MiB - 512))).status, STATUS_OUT_OF_RANGE, 'it crosses into the next shard');
+  assert.is(
+    (await attempt((command) => (command.offset = 128 * MiB - 512))).status,
+    STATUS_OUT_OF_RANGE,
+    'it crosses into the next shard',
+  );
   assert.is((await attempt(() => undefined, 1)).status, STATUS_NOT_PRIMARY_REOPEN);
   assert.is(await rig.run(0, new RigCommand(rig.client.world, OP_FLUSH, 0, 0)), STATUS_OK);
   assert.equal(await rig.read(0, 0, 4096), { status: STATUS_OK, byte: 0 }, 'nothing of all that was written');
@@ -87,7 +94,10 @@ test('overlapping writes reach all replicas in one order', async () => {
   for (let index = 0; index < 300; index += 1) {
     const offset = random.below(24) * 2048;
     const length = 512 * (1 + random.below(16));
-    const command = random.below(6) === 0 ? new RigCommand(rig.client.world, 36, offset, length) : RigCommand.write(rig.client.world, offset, length, 1 + (index % 255));
+    const command =
+      random.below(6) === 0
+        ? new RigCommand(rig.client.world, 36, offset, length)
+        : RigCommand.write(rig.client.world, offset, length, 1 + (index % 255));
     commands.push(await rig.begin(0, command));
   }
   await rig.sim.run(() => commands.every((command) => command.isDone));

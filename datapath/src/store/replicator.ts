@@ -74,7 +74,12 @@ export class Replicator implements ShardHost {
   replicaFailed(link: ReplicaLink, status: number): void {
     const { shard, replica } = link;
     this.counters.replicasReported += 1;
-    this.world.log.warn('a secondary failed; reporting it', { volume: shard.volume.name, shard: shard.index, replica: replica.address, status });
+    this.world.log.warn('a secondary failed; reporting it', {
+      volume: shard.volume.name,
+      shard: shard.index,
+      replica: replica.address,
+      status,
+    });
     this.#start(this.#report(shard, replica.id, status));
   }
 
@@ -138,7 +143,8 @@ export class Replicator implements ShardHost {
       if (age <= TIMEOUT_TICKS) return;
       const outcome = operation.expire(STATUS_REPLICATING_TIMEOUT);
       if (outcome === 'outdated') return shard.stop('a secondary holds a newer configuration');
-      if (outcome === 'waiting' && age > GIVE_UP_TICKS) return shard.stop('no conductor has taken the report of a failed secondary');
+      if (outcome === 'waiting' && age > GIVE_UP_TICKS)
+        return shard.stop('no conductor has taken the report of a failed secondary');
     }
   }
 
@@ -148,12 +154,23 @@ export class Replicator implements ShardHost {
     const { conductor, incarnation, applyConfig } = this.#ports;
     while (!this.#closed.signal.aborted && shard.volume.isOpen && shard.role.newestMetaVersion === version) {
       try {
-        const report = { op: 'handle_error', store_id: this.storeId, incarnation, rep_id: replicaId, meta_ver: version, sc: status } as const;
+        const report = {
+          op: 'handle_error',
+          store_id: this.storeId,
+          incarnation,
+          rep_id: replicaId,
+          meta_ver: version,
+          sc: status,
+        } as const;
         const reply = await conductor.handleError(report, { deadlineMs: REPORT_ATTEMPT_MS, signal: this.#closed.signal });
         if (reply.volume !== null && shard.volume.isOpen) applyConfig(reply.volume);
       } catch (error) {
         if (this.#closed.signal.aborted) return;
-        this.world.log.warn('cannot report a failed replica; trying again', { volume: shard.volume.name, shard: shard.index, error: formatErrorChain(error) });
+        this.world.log.warn('cannot report a failed replica; trying again', {
+          volume: shard.volume.name,
+          shard: shard.index,
+          error: formatErrorChain(error),
+        });
       }
       if (shard.role.newestMetaVersion === version) await this.#pause(REPORT_PAUSE_MS);
     }
@@ -166,7 +183,11 @@ export class Replicator implements ShardHost {
     if (this.#recovering.has(key)) return;
     this.#recovering.add(key);
     const isCurrent = (): boolean =>
-      !this.#closed.signal.aborted && shard.state === 'serving' && shard.role.metaVersion === version && !shard.role.isClosing && !link.isFailed;
+      !this.#closed.signal.aborted &&
+      shard.state === 'serving' &&
+      shard.role.metaVersion === version &&
+      !shard.role.isClosing &&
+      !link.isFailed;
     try {
       const end = await recoverReplica(link, isCurrent);
       if (end === 'done') await this.#reportRecovered(link, version, isCurrent);
@@ -189,7 +210,10 @@ export class Replicator implements ShardHost {
         if (reply.volume !== null && shard.volume.isOpen) applyConfig(reply.volume);
       } catch (error) {
         if (this.#closed.signal.aborted) return;
-        this.world.log.warn('cannot report a recovered replica; trying again', { volume: shard.volume.name, error: formatErrorChain(error) });
+        this.world.log.warn('cannot report a recovered replica; trying again', {
+          volume: shard.volume.name,
+          error: formatErrorChain(error),
+        });
       }
       if (isCurrent()) await this.#pause(REPORT_PAUSE_MS);
     }

@@ -49,6 +49,7 @@ async function makePartEqual(shard: Shard, part: Part, slot: number): Promise<vo
     const todo = shard.links.filter((link) => !link.isFailed && !isEqual.has(link.replica.store_id));
     if (todo.length === 0 && !shard.links.some((link) => link.isFailed)) return;
     if (!isTrimmed && (await isMissingSomewhere(todo, extentNumber))) {
+      if (shard.state !== 'serving') return;
       await trimLocally(shard, part);
       isTrimmed = true;
     }
@@ -70,11 +71,19 @@ async function isMissingSomewhere(links: readonly ReplicaLink[], extentNumber: n
     const objectIndex = Math.floor(extentNumber / EXTENTS_PER_OBJECT);
     try {
       const client = new StoreClient(shard.host.world, link.replica.http_address);
-      const list = await client.listExtents({ volume_id: shard.volumeId, shard_index: shard.index, from_object: objectIndex, above: 0 }, { timeoutMs: 1000 });
-      const isHeld = list.extents.some((each) => each.objectIndex === objectIndex && each.extentIndex === extentNumber % EXTENTS_PER_OBJECT);
+      const list = await client.listExtents(
+        { volume_id: shard.volumeId, shard_index: shard.index, from_object: objectIndex, above: 0 },
+        { timeoutMs: 1000 },
+      );
+      const isHeld = list.extents.some(
+        (each) => each.objectIndex === objectIndex && each.extentIndex === extentNumber % EXTENTS_PER_OBJECT,
+      );
       if (!isHeld) return true;
     } catch (error) {
-      shard.host.world.log.warn('cannot ask a secondary what a failed write left', { replica: link.replica.address, code: errorCodeOf(error) });
+      shard.host.world.log.warn('cannot ask a secondary what a failed write left', {
+        replica: link.replica.address,
+        code: errorCodeOf(error),
+      });
       link.fail(STATUS_CONNECTION_LOST);
     }
   }

@@ -24,9 +24,14 @@ export class ShardExtents {
 
   largestSequence(fromObject: number, endObject: number): number {
     let largest = 0;
-    this.#disk.listExtents(this.#volumeId, fromObject * OBJECT_BYTES, endObject * OBJECT_BYTES, (_offset, _generation, sequence) => {
-      if (sequence > largest) largest = sequence;
-    });
+    this.#disk.listExtents(
+      this.#volumeId,
+      fromObject * OBJECT_BYTES,
+      endObject * OBJECT_BYTES,
+      (_offset, _generation, sequence) => {
+        if (sequence > largest) largest = sequence;
+      },
+    );
     return largest;
   }
 

@@ -84,10 +84,10 @@ export class ShardOperation implements LockOwner, DiskIoOwner {
   ioDurable(io: DiskIo): void {
     if (io.operation === DISK_READ) return this.#readDone(io);
     const shard = this.shard!;
-    shard.diskWriteDone();
     if (io.result === 0) this.pending -= 1;
     else this.#localWriteFailed();
     this.advance();
+    shard.diskWriteDone();
   }
 
   ioSettled(): void {
@@ -293,12 +293,12 @@ export class ShardOperation implements LockOwner, DiskIoOwner {
       return shard.host.heal(this, true);
     }
     const status = io.result === ENOSPC ? STATUS_NO_SPACE : io.isCorrupt ? STATUS_CORRUPT : STATUS_IO_ERROR;
-    if (shard.links.length === 0) {
-      this.#status = status;
-      this.pending = 0;
-    } else if (!this.isStopped) {
-      shard.host.localReplicaFailed(shard, status);
-    }
+    if (this.isStopped) return;
+    if (shard.links.some((link) => !link.isRecovering && !link.isFailed)) return shard.host.localReplicaFailed(shard, status);
+    // Nobody else can serve: the client is told, and a replica that may have got the write starts over.
+    for (const link of shard.links) link.fail(status);
+    this.#status = status;
+    this.pending -= 1;
   }
 
   #acknowledge(status: number): void {
@@ -311,7 +311,8 @@ export class ShardOperation implements LockOwner, DiskIoOwner {
     }
     if (!this.isStopped && this.pending === 0 && this.io.sequence > 0) shard.window.done(this.io.sequence);
     if (status !== STATUS_OK) shard.host.counters.refuse(status);
-    const canAnswerNow = this.busy === 0 || this.isTrim || this.#heldCommand !== null || this.#retainedSlot !== 0 || this.io.operation === DISK_READ;
+    const canAnswerNow =
+      this.busy === 0 || this.isTrim || this.#heldCommand !== null || this.#retainedSlot !== 0 || this.io.operation === DISK_READ;
     if (canAnswerNow) this.#answer();
     if (!this.isStopped || this.busy === 0) this.#releaseLock();
     if (this.busy === 0) this.#recycle();

@@ -155,14 +155,16 @@ export class ShardRole {
     }
     for (let index = 0; index < MAX_REPLICAS; index += 1) {
       const replica = config.replicas[index];
-      this.#isGrantNeeded[index] = isPrimary && replica !== undefined && replica.status === 'IN_SYNC' && replica.store_id !== this.#storeId ? 1 : 0;
+      this.#isGrantNeeded[index] =
+        isPrimary && replica !== undefined && replica.status === 'IN_SYNC' && replica.store_id !== this.#storeId ? 1 : 0;
     }
     this.#recount();
   }
 
   #recount(): void {
     let until = this.#role === 'PRIMARY' ? Infinity : -Infinity;
-    for (let index = 0; index < MAX_REPLICAS; index += 1) if (this.#isGrantNeeded[index] === 1) until = Math.min(until, this.#granted[index]!);
+    for (let index = 0; index < MAX_REPLICAS; index += 1)
+      if (this.#isGrantNeeded[index] === 1) until = Math.min(until, this.#granted[index]!);
     this.grantedUntil = until;
   }
 

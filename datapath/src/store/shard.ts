@@ -119,7 +119,9 @@ export class Shard {
   /** Why a client's request is not served now: a wire status. */
   refusal(): number {
     if (this.state === 'serving') return STATUS_STALE;
-    return this.state === 'promoting' || this.state === 'closing' || this.state === 'stopped' ? STATUS_NOT_READY : STATUS_NOT_PRIMARY_REOPEN;
+    return this.state === 'promoting' || this.state === 'closing' || this.state === 'stopped'
+      ? STATUS_NOT_READY
+      : STATUS_NOT_PRIMARY_REOPEN;
   }
 
   diskWriteDone(): void {
@@ -140,8 +142,11 @@ export class Shard {
   /** Gives up being served under this configuration: writes in flight end with NOT_READY, the next configuration starts with a promotion. */
   stop(why: string): void {
     if (this.state !== 'serving') return;
-    this.host.world.log.warn('shard stops serving until it gets a new configuration', { volume: this.volume.name, shard: this.index, why });
-    this.role.promotion = 'limited';
+    this.host.world.log.warn('shard stops serving until it gets a new configuration', {
+      volume: this.volume.name,
+      shard: this.index,
+      why,
+    });
     this.#stopServing('stopped');
   }
 
@@ -259,10 +264,14 @@ export class Shard {
   }
 
   #stopServing(state: ShardState): void {
+    if (this.servedMeta >= 0) {
+      // If this store is primary again, what it knows as one is where its comparison starts.
+      this.role.promotion = 'limited';
+      this.maxSequence = Math.max(this.maxSequence, this.window.next - 1);
+      this.heardMark = this.window.mark;
+    }
     this.state = state;
     this.servedMeta = -1;
-    this.maxSequence = Math.max(this.maxSequence, this.window.next - 1);
-    this.heardMark = Math.max(this.heardMark, this.window.mark);
     for (const operation of this.#inFlight()) if (operation.shard === this) operation.stop();
     this.flushParked();
   }
@@ -275,8 +284,8 @@ export class Shard {
     if (role.role === 'PRIMARY') return this.#becomePrimary(config);
     if (this.state === 'serving') this.#stopServing('closing');
     this.links = [];
-    this.window.reset(this.maxSequence);
-    this.state = role.self === null || role.self.status === 'OUT_OF_SYNC' ? 'out of sync' : role.isRecovering ? 'recovering' : 'secondary';
+    this.state =
+      role.self === null || role.self.status === 'OUT_OF_SYNC' ? 'out of sync' : role.isRecovering ? 'recovering' : 'secondary';
     if (role.isNewPrimary) this.heardMark = 0;
   }
 
@@ -285,7 +294,7 @@ export class Shard {
     const links: ReplicaLink[] = [];
     for (const replica of config.replicas) {
       if (replica.store_id === primaryStore(config) || replica.status === 'OUT_OF_SYNC') continue;
-      links.push(new ReplicaLink(this, replica, host.peers.to(replica.address)));
+      links.push(new ReplicaLink(this, config.meta_ver, replica, host.peers.to(replica.address)));
     }
     this.links = links;
     if (this.state !== 'serving' || role.promotion !== 'none') {

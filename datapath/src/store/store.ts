@@ -144,7 +144,11 @@ class StoreService implements Store {
     const world = this.#world;
     const { dataAddress, httpAddress, advertisedHost } = this.#options;
     const data = parseHostPort(dataAddress);
-    this.#listener = await DataListener.open(world, { kind: 'tcp', ...data }, { authorize: (handshake) => this.#authorize(handshake) });
+    this.#listener = await DataListener.open(
+      world,
+      { kind: 'tcp', ...data },
+      { authorize: (handshake) => this.#authorize(handshake) },
+    );
     const bound = this.#listener.address;
     this.dataAddress = formatHostPort(advertisedHost ?? data.host, bound.kind === 'tcp' ? bound.port : data.port);
     const http = parseHostPort(httpAddress);
@@ -165,7 +169,10 @@ class StoreService implements Store {
 
   #onRegistered(reply: HeartbeatReply): void {
     if (this.storeId !== 0 && this.storeId !== reply.store_id) {
-      this.#world.log.error('the conductor calls this store by another id than before; is it another cluster?', { held: this.storeId, given: reply.store_id });
+      this.#world.log.error('the conductor calls this store by another id than before; is it another cluster?', {
+        held: this.storeId,
+        given: reply.store_id,
+      });
       return;
     }
     this.#replicator.storeId = reply.store_id;
@@ -247,12 +254,15 @@ class StoreService implements Store {
     await this.#heartbeat?.close();
     await this.#http?.close();
     for (const shard of this.#volumes.shards()) shard.stop('the store is closing');
+    const ended = this.#replicator.close();
     await this.#peers.close();
     await this.#listener?.close();
-    await this.#replicator.close();
+    await ended;
     const { clock, log } = this.#world;
     while (this.#operations.inUse > 0) await clock.sleep(1);
     for (const volume of [...this.#volumes.all]) this.#volumes.remove(volume.id);
-    await this.#disks.close().catch((error: unknown) => log.error('a disk could not be closed', { error: formatErrorChain(error) }));
+    await this.#disks
+      .close()
+      .catch((error: unknown) => log.error('a disk could not be closed', { error: formatErrorChain(error) }));
   }
 }

@@ -41,12 +41,17 @@ export interface PieceOwner {
 const ASK_EVERY_MS = 100;
 const ASK_DEADLINE_MS = 1000;
 const LOOK_MS = 20;
+/** How long the piece that asks whether a primary serves again is given before the next one. */
+const PROBE_MS = 50;
 
 class Shard {
   target: ShardTarget;
   path: StorePath;
   readonly parked: CommandQueue;
-  /** Nothing is sent before this time; 0 = no rest. */
+  /**
+   * The primary refused: nothing is sent before this time, and then a single piece, which shows whether the primary serves again.
+   * 0: it serves, as far as is known.
+   */
   restUntilMs = 0;
 
   constructor(target: ShardTarget, path: StorePath, maximumParked: number) {
@@ -97,7 +102,11 @@ export class ShardRouter implements CommandOwner {
   send(piece: SubRequest): void {
     if (this.failure !== null) return this.#home(piece, EIO);
     const shard = this.#shards[piece.shardIndex]!;
-    if (shard.restUntilMs !== 0 && this.#world.clock.now() < shard.restUntilMs) return this.#park(piece, shard);
+    if (shard.restUntilMs !== 0) return this.#park(piece, shard);
+    this.#dispatch(piece, shard);
+  }
+
+  #dispatch(piece: SubRequest, shard: Shard): void {
     const link = shard.path.linkFor(piece.connection);
     if (link === null) return this.#park(piece, shard);
     piece.volumeId = this.#volumeId;
@@ -113,11 +122,11 @@ export class ShardRouter implements CommandOwner {
     const shard = this.#shards[piece.shardIndex]!;
     piece.session = null;
     const verdict = verdictOf(piece.status);
-    if (verdict === DONE) {
-      shard.restUntilMs = 0;
-      return this.#home(piece, 0);
+    if (verdict === DONE || verdict === FAIL) {
+      this.#home(piece, verdict === DONE ? 0 : errnoOf(piece.status));
+      if (shard.restUntilMs !== 0) this.#endRest(shard);
+      return;
     }
-    if (verdict === FAIL) return this.#home(piece, errnoOf(piece.status));
     if (verdict === FENCED && !this.#options.isReadOnly) this.#fail(this.#fencedError());
     if (this.failure !== null || piece.parent!.isExpired) return this.#home(piece, EIO);
     this.#options.stats.retries += 1;
@@ -165,17 +174,29 @@ export class ShardRouter implements CommandOwner {
     this.#looker = null;
   }
 
-  /** Sends what is parked, as far as there is a path; what has none is parked again. */
+  /** Sends what is parked, as far as there is a path and the shard does not rest; the others are parked again. */
   #flush(shard: Shard): void {
-    const isResting = shard.restUntilMs !== 0 && this.#world.clock.now() < shard.restUntilMs;
+    const now = this.#world.clock.now();
     for (let left = shard.parked.count; left > 0; left -= 1) {
       const piece = shard.parked.shift() as SubRequest | null;
       if (piece === null) break;
-      if (this.failure !== null || piece.parent!.isExpired) this.#home(piece, EIO);
-      else if (isResting) shard.parked.push(piece);
-      else this.send(piece);
+      if (this.failure !== null || piece.parent!.isExpired) {
+        this.#home(piece, EIO);
+      } else if (shard.restUntilMs === 0) {
+        this.#dispatch(piece, shard);
+      } else if (now < shard.restUntilMs) {
+        shard.parked.push(piece);
+      } else {
+        shard.restUntilMs = now + PROBE_MS;
+        this.#dispatch(piece, shard);
+      }
     }
     if (shard.parked.count === 0) this.#withParked.delete(shard);
+  }
+
+  #endRest(shard: Shard): void {
+    shard.restUntilMs = 0;
+    if (this.#withParked.has(shard)) this.#flush(shard);
   }
 
   #fail(error: PfError): void {

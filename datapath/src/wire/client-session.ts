@@ -72,6 +72,8 @@ export interface ClientSessionOptions {
 export const COPIED_PAYLOAD_BYTES = 16 * 1024;
 /** What is missing of a payload is received in place from this size on. */
 export const DIRECT_RECEIVE_BYTES = 8 * 1024;
+/** A read's payload is received in place in pieces of this size, so that a slow network is not taken for a silent store. */
+const DIRECT_PIECE_BYTES = 128 * 1024;
 const DEFAULT_HEARTBEAT_MS = 250;
 
 export class ClientSession implements StoreLink, StreamHandler, SlotsOwner {
@@ -94,6 +96,7 @@ export class ClientSession implements StoreLink, StreamHandler, SlotsOwner {
   #payloadId = 0;
   #payloadAt = 0;
   #payloadLeft = 0;
+  #directBytes = 0;
   #isPumping = false;
   #isUp = true;
   #isClosed = false;
@@ -191,12 +194,14 @@ export class ClientSession implements StoreLink, StreamHandler, SlotsOwner {
         this.#onReply(this.#partial, 0);
       }
     }
-    if (this.#payloadLeft >= DIRECT_RECEIVE_BYTES && this.#isUp) this.#stream.receiveInto(this.#payloadAt, this.#payloadLeft);
+    if (this.#payloadLeft >= DIRECT_RECEIVE_BYTES) this.#receivePiece();
   }
 
   onDirect(): void {
     this.#aliveMs = this.#world.clock.now();
-    if (this.#isUp) this.#advancePayload(this.#payloadLeft);
+    if (!this.#isUp) return;
+    this.#advancePayload(this.#directBytes);
+    if (this.#payloadLeft > 0) this.#receivePiece();
   }
 
   onDrain(): void {
@@ -221,6 +226,12 @@ export class ClientSession implements StoreLink, StreamHandler, SlotsOwner {
     } else if (this.#isClosed) {
       this.#settleClose();
     }
+  }
+
+  #receivePiece(): void {
+    if (!this.#isUp) return;
+    this.#directBytes = Math.min(this.#payloadLeft, DIRECT_PIECE_BYTES);
+    this.#stream.receiveInto(this.#payloadAt, this.#directBytes);
   }
 
   #send(command: StoreCommand): void {
@@ -300,7 +311,7 @@ export class ClientSession implements StoreLink, StreamHandler, SlotsOwner {
   #startTicking(): void {
     const now = this.#world.clock.now();
     this.#tickMs = now;
-    if (this.#slots.inUse === 0) this.#aliveMs = now;
+    this.#aliveMs = now;
     this.#ticker = this.#world.clock.every(this.#options.heartbeatPeriodMs ?? DEFAULT_HEARTBEAT_MS, () => this.#tick());
   }
 

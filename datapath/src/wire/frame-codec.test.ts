@@ -151,6 +151,14 @@ test('a version 1 head means nothing in the bytes that version 2 added', () => {
   assert.equal([command.flags, command.attachEpoch, command.payloadCrc, command.token, command.sequence], [0, 0, 0, 0, 0]);
 });
 
+test('FLAG_CRC on a request without a payload means nothing: on reads it is the answer of the store', () => {
+  const bytes = golden('v2-read');
+  bytes[1] = FLAG_CRC;
+  const command = freshCommand();
+  assert.is(decodeHead(viewOf(bytes), 0, command, KIND_CLIENT), STATUS_OK);
+  assert.is(command.flags, 0);
+});
+
 test('a pooled command keeps nothing of the request before', () => {
   const command = freshCommand();
   decodeHead(viewOf(golden('v2-replicate-write')), 0, command, KIND_REPLICATION);

@@ -128,7 +128,7 @@ test('more connections than the limit are closed', async () => {
   await machines.onClient(async (world) => {
     const kept = [await rawClient(world, machines, 1), await rawClient(world, machines, 2)];
     const third = await RawPeer.connect(world, machines.address);
-    await third.closed();
+    await third.closed(1000);
     assert.not(kept[0]!.isClosed || kept[1]!.isClosed);
   });
 });

@@ -33,7 +33,8 @@ export class DataListener implements SessionHost {
   readonly #sessions = new Set<ServerSession>();
   /** By supersede key: the client's sessions that are not quiet, oldest first; only the last one lives. */
   readonly #ofClient = new Map<string, ServerSession[]>();
-  readonly #blocked = new Set<ServerSession>();
+  /** Sessions that may need signs of life; each is looked at once more before it leaves. */
+  readonly #keptAlive = new Set<ServerSession>();
   readonly #pool: ServerCommand[] = [];
   #listener: Listener | null = null;
   #ticker: Timer | null = null;
@@ -119,10 +120,9 @@ export class DataListener implements SessionHost {
     this.#pool.push(command);
   }
 
-  setBlocked(session: ServerSession, isBlocked: boolean): void {
-    if (isBlocked) this.#blocked.add(session);
-    else this.#blocked.delete(session);
-    if (this.#blocked.size > 0) this.#ticker ??= this.world.clock.every(SIGN_OF_LIFE_MS, () => this.#tick());
+  keepAlive(session: ServerSession): void {
+    this.#keptAlive.add(session);
+    this.#ticker ??= this.world.clock.every(SIGN_OF_LIFE_MS, () => this.#tick());
   }
 
   sessionQuiet(session: ServerSession): void {
@@ -133,7 +133,7 @@ export class DataListener implements SessionHost {
     if (ofClient !== undefined && at >= 0) {
       ofClient.splice(at, 1);
       if (ofClient.length === 0) this.#ofClient.delete(key);
-      else if (at === 0 && ofClient[0]!.isWaiting) ofClient[0]!.grant();
+      else if (ofClient[0]!.isWaiting) ofClient[0]!.grant();
     }
     if (this.#sessions.size > 0) return;
     for (const resolve of this.#whenEmpty.splice(0)) resolve();
@@ -151,8 +151,11 @@ export class DataListener implements SessionHost {
   }
 
   #tick(): void {
-    for (const session of this.#blocked) session.sendSignOfLife();
-    if (this.#blocked.size > 0) return;
+    for (const session of this.#keptAlive) {
+      if (session.takesLong) session.sendSignOfLife();
+      else this.#keptAlive.delete(session);
+    }
+    if (this.#keptAlive.size > 0) return;
     this.#ticker?.cancel();
     this.#ticker = null;
   }

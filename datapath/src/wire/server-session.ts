@@ -58,8 +58,8 @@ export interface SessionHost {
   enlist(session: ServerSession): boolean;
   takeCommand(session: ServerSession): ServerCommand;
   giveCommand(command: ServerCommand): void;
-  /** Whether the session reads no requests now: the host then calls sendSignOfLife() from time to time. */
-  setBlocked(session: ServerSession, isBlocked: boolean): void;
+  /** The session reads no requests now: while it `takesLong` the host calls sendSignOfLife() from time to time. */
+  keepAlive(session: ServerSession): void;
   sessionQuiet(session: ServerSession): void;
 }
 
@@ -105,6 +105,7 @@ export class ServerSession implements StreamHandler, ServerCommandOwner, ReplyWr
   #payloadLeft = 0;
   #stash: Uint8Array | null = null;
   #isBlocked = false;
+  #isKeptAlive = false;
   #isConsuming = false;
   #awaitsSlot = false;
   #inFlight = 0;
@@ -174,7 +175,7 @@ export class ServerSession implements StreamHandler, ServerCommandOwner, ReplyWr
     this.#isClosed = true;
     this.#deadline?.cancel();
     this.#stash = null;
-    this.#setBlocked(false);
+    this.#isBlocked = false;
     const command = this.#command;
     this.#command = null;
     if (command !== null && command.slot !== 0) command.dropPayload();
@@ -204,6 +205,12 @@ export class ServerSession implements StreamHandler, ServerCommandOwner, ReplyWr
     this.#sweptBytes = this.#heardBytes;
     if (hasStopped && (this.#phase === 'payload' || this.#phase === 'skip' || this.#partialBytes > 0)) this.destroy();
     else if (hasStopped) this.sendSignOfLife();
+  }
+
+  /** Asked by the host before each sign of life; when the answer is no, the session will say so again. */
+  get takesLong(): boolean {
+    this.#isKeptAlive = this.#isBlocked || this.#phase === 'payload' || this.#phase === 'skip';
+    return this.#isKeptAlive;
   }
 
   sendSignOfLife(): void {
@@ -270,7 +277,8 @@ export class ServerSession implements StreamHandler, ServerCommandOwner, ReplyWr
     }
     this.#isConsuming = false;
     if (this.#phase === 'admit') this.#stream.pauseReceiving();
-    if (this.#isStuck) this.#setBlocked(true);
+    this.#isBlocked = this.#isStuck;
+    if (this.#isBlocked) this.#keepAlive();
     return at;
   }
 
@@ -417,8 +425,17 @@ export class ServerSession implements StreamHandler, ServerCommandOwner, ReplyWr
     else this.#link.submit(command);
   }
 
+  /** All that has arrived is parsed. The client's heartbeats queue behind a payload, which may take its time. */
   #receiveRest(): void {
+    if (this.#phase !== 'payload' && this.#phase !== 'skip') return;
+    this.#keepAlive();
     if (this.#phase === 'payload' && this.#payloadLeft >= DIRECT_RECEIVE_BYTES) this.#stream.receiveInto(this.#payloadAt, this.#payloadLeft);
+  }
+
+  #keepAlive(): void {
+    if (this.#isKeptAlive || this.#kind === KIND_LEGACY) return;
+    this.#isKeptAlive = true;
+    this.#host.keepAlive(this);
   }
 
   #keep(bytes: Uint8Array, at: number, end: number): void {
@@ -435,12 +452,6 @@ export class ServerSession implements StreamHandler, ServerCommandOwner, ReplyWr
     return this.#phase === 'admit' || this.#phase === 'waiting';
   }
 
-  #setBlocked(isBlocked: boolean): void {
-    if (isBlocked === this.#isBlocked) return;
-    this.#isBlocked = isBlocked;
-    this.#host.setBlocked(this, isBlocked);
-  }
-
   /** Something that blocked has changed: goes on with the stash, and with the stream when the stash is used up. */
   #resume(): void {
     if (!this.#isBlocked || this.#isConsuming || this.#phase === 'ended') return;
@@ -448,9 +459,7 @@ export class ServerSession implements StreamHandler, ServerCommandOwner, ReplyWr
     this.#stash = null;
     const at = this.#consume(stash, new DataView(stash.buffer, stash.byteOffset), 0, stash.length);
     if (at < stash.length) this.#keep(stash, at, stash.length);
-    if (this.#isStuck) return;
-    this.#setBlocked(false);
-    this.#stream.resumeReceiving();
+    if (!this.#isBlocked) this.#stream.resumeReceiving();
   }
 
   #becomeQuiet(): void {

@@ -219,6 +219,7 @@ test('a stall of the client itself is not held against the store', async () => {
   await machines.onClient(async (world) => {
     session = await ClientSession.connect(world, machines.address, OPTIONS);
     session.submit(command);
+    await world.clock.sleep(1100);
   });
   clientProcess.pause();
   await sim.run(sim.now + 5000);
@@ -227,6 +228,28 @@ test('a stall of the client itself is not held against the store', async () => {
   assert.ok(session.isUp);
   machines.store.release();
   assert.is(await sim.settle(command.done), STATUS_OK);
+});
+
+test('a slow network is not taken for silence, in either direction', async () => {
+  const machines = await TwoMachines.open(18);
+  const { links } = machines.sim.network;
+  const [client, store] = [machines.clientProcess.host, machines.storeProcess.host];
+  await machines.onClient(async (world) => {
+    const session = await ClientSession.connect(world, machines.address, OPTIONS);
+    const memory = world.memory.acquireSlot(MiB);
+    const write = new TestCommand({ opcode: OP_WRITE, offset: 0, length: MiB, memory });
+    const read = new TestCommand({ opcode: OP_READ, offset: 0, length: MiB, memory });
+    for (const [from, to] of [
+      [client, store],
+      [store, client],
+    ] as const) {
+      links.configure(from, to, { bytesPerMs: 300 });
+    }
+    const startedMs = world.clock.now();
+    assert.is(await write.run(session), STATUS_OK);
+    assert.is(await read.run(session), STATUS_OK);
+    assert.ok(world.clock.now() - startedMs > 6000, 'three and a half seconds each way');
+  });
 });
 
 test('a store short of memory says that it lives, and goes on when memory is free', async () => {

@@ -36,7 +36,10 @@ export class Arena implements IoMemory {
   #top: number;
 
   constructor(buffer: ArrayBuffer, checksum: ArenaChecksum, turn: Turn) {
-    assert(buffer.byteLength >= 2 * CHUNK_BYTES, `an arena of ${buffer.byteLength} bytes is too small: at least ${2 * CHUNK_BYTES}`);
+    assert(
+      buffer.byteLength >= 2 * CHUNK_BYTES,
+      `an arena of ${buffer.byteLength} bytes is too small: at least ${2 * CHUNK_BYTES}`,
+    );
     this.buffer = buffer;
     this.bytes = new Uint8Array(buffer);
     this.view = new DataView(buffer);
@@ -53,7 +56,10 @@ export class Arena implements IoMemory {
   }
 
   reserve(sizeBytes: number): number {
-    assert(Number.isSafeInteger(sizeBytes) && sizeBytes > 0, `cannot reserve ${sizeBytes} bytes: a positive whole number is wanted`);
+    assert(
+      Number.isSafeInteger(sizeBytes) && sizeBytes > 0,
+      `cannot reserve ${sizeBytes} bytes: a positive whole number is wanted`,
+    );
     const rounded = alignUp(sizeBytes, BLOCK_BYTES);
     const reusable = this.#released.get(rounded);
     if (reusable !== undefined && reusable.length > 0) return reusable.pop()!;
@@ -78,7 +84,10 @@ export class Arena implements IoMemory {
   }
 
   acquireSlot(sizeBytes: number): number {
-    assert(sizeBytes >= 1 && sizeBytes <= MAX_SLOT_BYTES, `no slot holds ${sizeBytes} bytes: 1 to ${MAX_SLOT_BYTES} are possible`);
+    assert(
+      sizeBytes >= 1 && sizeBytes <= MAX_SLOT_BYTES,
+      `no slot holds ${sizeBytes} bytes: 1 to ${MAX_SLOT_BYTES} are possible`,
+    );
     const classIndex = slotClassOf(sizeBytes);
     if (this.#waiterCount > 0 && !this.#waking && this.#waiters[classIndex]!.length > 0) return 0;
     return this.#slots.acquire(classIndex);

@@ -54,6 +54,8 @@ export const RESERVE_MAX_BYTES = 32 * 1024;
 export interface Listener {
   /** The real address: the port that was chosen for port 0. */
   readonly address: Address;
+  /** The listening socket, for Network.listenShared() in the worlds of other threads. Absent where that is not possible. */
+  readonly descriptor?: number;
   /** Stops accepting; streams stay. Removes a unix socket's path. */
   close(): Promise<void>;
 }
@@ -64,6 +66,11 @@ export interface Network {
    * A unix path that exists and answers fails with ALREADY_EXISTS; one that nobody serves any more is replaced.
    */
   listen(address: Address, onStream: (stream: Stream) => void): Promise<Listener>;
+  /**
+   * Accepts streams from the socket of another thread's listener, which stays the owner: it closes last. The kernel gives each
+   * connection to one of those who accept. Absent where sockets cannot be shared between threads.
+   */
+  listenShared?(descriptor: number, address: Address, onStream: (stream: Stream) => void): Promise<Listener>;
   /** Errors: CONNECTION_LOST (refused, unreachable), TIMEOUT, NOT_FOUND (unix path). TCP_NODELAY is set. The caller sets handler in the same turn. */
   connect(address: Address, timeoutMs: number): Promise<Stream>;
 }

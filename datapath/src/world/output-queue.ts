@@ -26,6 +26,10 @@ export class OutputQueue {
   #block = 0;
   #blockFill = 0;
   queuedBytes = 0;
+  /** Queued segments whose owner waits for their completion. */
+  ownedCount = 0;
+  /** The arena had no block for a reserve(): its bytes are lost, and so the stream must end. */
+  isExhausted = false;
 
   /** `blocks` are of OUTPUT_BLOCK_BYTES. */
   constructor(blocks: MemoryBlocks) {
@@ -37,14 +41,21 @@ export class OutputQueue {
   }
 
   reserve(length: number): number {
-    assert(length >= 1 && length <= RESERVE_MAX_BYTES, `cannot reserve ${length} bytes of output: 1 to ${RESERVE_MAX_BYTES} are possible`);
-    if (this.#block === 0 || this.#blockFill + length > OUTPUT_BLOCK_BYTES) this.#openBlock();
+    assert(
+      length >= 1 && length <= RESERVE_MAX_BYTES,
+      `cannot reserve ${length} bytes of output: 1 to ${RESERVE_MAX_BYTES} are possible`,
+    );
+    if ((this.#block === 0 || this.#blockFill + length > OUTPUT_BLOCK_BYTES) && !this.#openBlock()) return this.#blocks.spare;
     const offset = this.#block + this.#blockFill;
     this.#blockFill += length;
     this.queuedBytes += length;
     if (this.#count > this.#sealed) {
       const last = (this.#head + this.#count - 1) & (this.#capacity - 1);
-      if (this.#completions[last] === null && this.#endsBlock[last] === 0 && this.#offsets[last]! + this.#lengths[last]! === offset) {
+      if (
+        this.#completions[last] === null &&
+        this.#endsBlock[last] === 0 &&
+        this.#offsets[last]! + this.#lengths[last]! === offset
+      ) {
         this.#lengths[last]! += length;
         return offset;
       }
@@ -103,6 +114,7 @@ export class OutputQueue {
     const at = this.#head;
     const completion = this.#completions[at]!;
     const block = this.#endsBlock[at]!;
+    if (completion !== null) this.ownedCount -= 1;
     this.#completions[at] = null;
     this.#endsBlock[at] = 0;
     this.#head = (at + 1) & (this.#capacity - 1);
@@ -118,15 +130,21 @@ export class OutputQueue {
     this.#lengths[at] = length;
     this.#endsBlock[at] = 0;
     this.#completions[at] = completion;
+    if (completion !== null) this.ownedCount += 1;
     this.#count += 1;
   }
 
   /** The full block goes back with its last segment, or at once if that has left already. */
-  #openBlock(): void {
-    const next = this.#blocks.take();
+  #openBlock(): boolean {
+    const next = this.#blocks.tryTake();
+    if (next === 0) {
+      this.isExhausted = true;
+      return false;
+    }
     if (this.#block !== 0) this.#retireBlock(this.#block);
     this.#block = next;
     this.#blockFill = 0;
+    return true;
   }
 
   #retireBlock(block: number): void {

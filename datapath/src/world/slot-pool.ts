@@ -8,7 +8,16 @@ import { KiB } from '../base/sizes.ts';
 import { MAX_SLOT_BYTES, SLOT_HEADROOM_BYTES } from './memory.ts';
 
 /** Payload sizes. There is no 512 KiB class: a chunk would hold only one, like the 1 MiB class. */
-export const SLOT_CLASSES: readonly number[] = [4 * KiB, 8 * KiB, 16 * KiB, 32 * KiB, 64 * KiB, 128 * KiB, 256 * KiB, MAX_SLOT_BYTES];
+export const SLOT_CLASSES: readonly number[] = [
+  4 * KiB,
+  8 * KiB,
+  16 * KiB,
+  32 * KiB,
+  64 * KiB,
+  128 * KiB,
+  256 * KiB,
+  MAX_SLOT_BYTES,
+];
 export const CHUNK_BYTES = MAX_SLOT_BYTES + SLOT_HEADROOM_BYTES;
 
 export function slotClassOf(sizeBytes: number): number {
@@ -59,7 +68,10 @@ export class SlotPool {
   retain(offset: number): number {
     const chunk = this.#chunkOf(offset);
     const slot = Math.floor((offset - chunk.start) / chunk.strideBytes);
-    assert(chunk.isTaken[slot]! > 0 && chunk.isTaken[slot]! < 255, `slot at arena offset ${offset} retained, but it is free or has 255 users`);
+    assert(
+      chunk.isTaken[slot]! > 0 && chunk.isTaken[slot]! < 255,
+      `slot at arena offset ${offset} retained, but it is free or has 255 users`,
+    );
     chunk.isTaken[slot]! += 1;
     return chunk.start + slot * chunk.strideBytes + SLOT_HEADROOM_BYTES;
   }
@@ -68,7 +80,10 @@ export class SlotPool {
   release(payloadOffset: number): boolean {
     const chunk = this.#chunkOf(payloadOffset);
     const slot = (payloadOffset - SLOT_HEADROOM_BYTES - chunk.start) / chunk.strideBytes;
-    assert(Number.isInteger(slot) && chunk.isTaken[slot]! > 0, `slot at arena offset ${payloadOffset} released, but it is not taken`);
+    assert(
+      Number.isInteger(slot) && chunk.isTaken[slot]! > 0,
+      `slot at arena offset ${payloadOffset} released, but it is not taken`,
+    );
     chunk.isTaken[slot]! -= 1;
     if (chunk.isTaken[slot]! > 0) return false;
     chunk.freeSlots[chunk.freeCount++] = slot;

@@ -7,8 +7,10 @@ const MAX_ROUNDS = 16;
 
 export class TurnQueue implements Turn {
   readonly #wake: () => void;
-  #tasks: TurnTask[] = [];
-  #running: TurnTask[] = [];
+  /** Counted apart: setting the length of an array costs more than running a task. */
+  #tasks: (TurnTask | null)[] = [];
+  #taskCount = 0;
+  #running: (TurnTask | null)[] = [];
   #isRunning = false;
 
   constructor(wake: () => void) {
@@ -16,28 +18,36 @@ export class TurnQueue implements Turn {
   }
 
   get isEmpty(): boolean {
-    return this.#tasks.length === 0;
+    return this.#taskCount === 0;
   }
 
   atEnd(task: TurnTask): void {
-    if (this.#tasks.push(task) === 1 && !this.#isRunning) this.#wake();
+    const at = this.#taskCount;
+    if (at === this.#tasks.length) this.#tasks.push(task);
+    else this.#tasks[at] = task;
+    this.#taskCount = at + 1;
+    if (at === 0 && !this.#isRunning) this.#wake();
   }
 
   run(): void {
     if (this.#isRunning) return;
     this.#isRunning = true;
     try {
-      for (let round = 0; round < MAX_ROUNDS && this.#tasks.length > 0; round += 1) {
+      for (let round = 0; round < MAX_ROUNDS && this.#taskCount > 0; round += 1) {
         const tasks = this.#tasks;
+        const count = this.#taskCount;
         this.#tasks = this.#running;
         this.#running = tasks;
-        for (let at = 0; at < tasks.length; at += 1) tasks[at]!.runAtTurnEnd();
-        tasks.length = 0;
+        this.#taskCount = 0;
+        for (let at = 0; at < count; at += 1) {
+          const task = tasks[at]!;
+          tasks[at] = null;
+          task.runAtTurnEnd();
+        }
       }
     } finally {
-      this.#running.length = 0;
       this.#isRunning = false;
-      if (this.#tasks.length > 0) this.#wake();
+      if (this.#taskCount > 0) this.#wake();
     }
   }
 }

@@ -10,6 +10,8 @@ export type Liveness = 'LIVE' | 'RETURNED' | 'UNKNOWN' | 'DEAD';
 
 export interface LivenessView {
   livenessOf(storeId: number): Liveness;
+  /** Not dead yet, but a heartbeat is overdue: no decision should count on it. */
+  isQuiet(storeId: number): boolean;
   /** Present in the store's last report, without an error. Asked for stores that are LIVE or RETURNED. */
   isDiskUsable(storeId: number, diskUuid: string): boolean;
   /** As last reported; 0 when never. */

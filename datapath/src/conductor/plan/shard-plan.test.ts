@@ -62,6 +62,10 @@ const CASES: readonly (readonly [name: string, shard: string, liveness: string, 
   ['just started, nobody known: nothing happens', '1S* 2S', '1unknown 2unknown', []],
   ['just started, a returned secondary: wait for word of the primary', '1S* 2S', '1unknown 2returned', []],
   ['just started, a returned primary: wait for word of the secondary', '1S* 2S', '1returned 2unknown', []],
+  ['one died while another has missed a heartbeat: wait what becomes of that one', '1S* 2S 3S', '1dead 2quiet', []],
+  ['it died too: one decision for both', '1S* 2S 3S', '1dead 2dead', ['v1: 1O 2O 3S*']],
+  ['a quiet store that is out of sync holds nothing up', '1S* 2S 3O', '1dead 3quiet', ['v1: 1O 2S* 3O']],
+  ['no recovery from a primary that has missed a heartbeat', '1S* 2O', '1quiet', []],
   ['just started: a store out of sync may start to recover', '1S* 2O', '1live 2live', ['v1: 1S* 2R']],
   ['just started: no recovery from a primary nobody has heard of', '1S* 2O', '1unknown', []],
 ];
@@ -84,6 +88,11 @@ test('a store takes part in at most four recoveries at a time, shards with fewer
   assert.equal(changes, ['v1: 1S* 2R 3S', 'v3: 1S* 2R', 'v4: 1S* 2R', 'v5: 1S* 2R']);
 });
 
+test('the limit holds for targets as for sources', () => {
+  const changes = plan(['1S* 9O', '2S* 9O', '3S* 9O', '4S* 9O', '5S* 9O'], '');
+  assert.equal(changes, ['v1: 1S* 9R', 'v2: 2S* 9R', 'v3: 3S* 9R', 'v4: 4S* 9R']);
+});
+
 test('recoveries under way count, and one that ends makes room', () => {
   const running = ['1S* 2R', '1S* 2R', '1S* 2R', '1S* 2R', '1S* 2O'];
   assert.equal(plan(running, ''), []);
@@ -92,6 +101,7 @@ test('recoveries under way count, and one that ends makes room', () => {
 
 test('a replica that failed a moment ago rests', () => {
   assert.equal(plan(['1S* 2O 3O'], '', [2]), ['v1: 1S* 2O 3R']);
+  assert.equal(plan(['1S* 2R'], '2returned', [2]), ['v1: 1S* 2O', 'acknowledge 2']);
 });
 
 test('a store that must wait in one shard waits in all of them', () => {
@@ -110,7 +120,7 @@ test('any storm of deaths and returns leaves every shard with an in-sync primary
     return (seed >>> 8) % below;
   };
   let state = withShards(stateWithStores(5), ['1S* 2S 3S', '2S* 3S 4S', '3S* 4S', '5S*', '5S* 1S', '4S* 5S 2S']);
-  const words = ['live', 'live', 'dead', 'returned', 'unknown', 'bad'];
+  const words = ['live', 'live', 'dead', 'returned', 'unknown', 'bad', 'quiet'];
   for (let round = 0; round < 3000; round += 1) {
     const liveness = [1, 2, 3, 4, 5].map((store) => `${store}${words[random(words.length)]!}`).join(' ');
     const planned = planShards({ ...inputOf(state, liveness), returnedFacts: (storeId) => storeFacts(storeId, `round${round}`) });

@@ -6,9 +6,10 @@
 //   recovering, not live    becomes out of sync
 //   out of sync, reachable  starts to recover, within the limit per store
 // A shard that counts on a returned store always gets a new meta version: a configuration never outlives a restart. While
-// one in-sync replica's store is UNKNOWN the shard waits, and so does the return of any store in it.
+// one in-sync replica's store is UNKNOWN, or quiet, the shard waits, and so does the return of any store in it. So stores that die
+// together (or a conductor that is cut off) make one decision at the end, not a cascade that leaves the replica that was heard last.
 import type { ReplicaStatus } from '../../api/model.ts';
-import type { ClusterState, ShardRecord, StoreFacts, VolumeRecord } from '../state/cluster-state.ts';
+import type { ClusterState, ReplicaRecord, ShardRecord, StoreFacts, VolumeRecord } from '../state/cluster-state.ts';
 import type { ShardChange } from '../state/commands.ts';
 import { replicaLiveness, type Liveness, type LivenessView } from './liveness.ts';
 import { StoreLoad } from './store-load.ts';
@@ -45,7 +46,7 @@ export function planShards(input: ShardPlanInput): ShardPlan | null {
   const drafts = draftsOf(state, view);
   const waiting = waitingStores(drafts);
   const returning = [...state.stores.keys()]
-    .filter((id) => view.livenessOf(id) === 'RETURNED' && !waiting.has(id))
+    .filter((id) => view.livenessOf(id) === 'RETURNED' && !view.isQuiet(id) && !waiting.has(id))
     .sort((a, b) => a - b);
   const returningSet = new Set(returning);
   const load = new StoreLoad(state);
@@ -64,12 +65,18 @@ function draftsOf(state: ClusterState, view: LivenessView): Draft[] {
   const drafts: Draft[] = [];
   for (const volume of state.volumes.values()) {
     for (const [shardIndex, shard] of volume.shards.entries()) {
-      const liveness = shard.replicas.map((replica) => replicaLiveness(view, replica));
+      const liveness = shard.replicas.map((replica) => plannedLiveness(view, replica));
       const statuses = shard.replicas.map((replica) => replica.status);
       drafts.push({ volume, shardIndex, shard, liveness, statuses, primary: shard.primary, isTouched: false });
     }
   }
   return drafts;
+}
+
+/** A quiet store is heard of, or dead, in a moment: until then nothing is known. */
+function plannedLiveness(view: LivenessView, replica: ReplicaRecord): Liveness {
+  const liveness = replicaLiveness(view, replica);
+  return liveness !== 'DEAD' && view.isQuiet(replica.storeId) ? 'UNKNOWN' : liveness;
 }
 
 /** Stores whose return must wait: they are in a shard that waits. Grows until it stands: a shard of a waiting store waits with it. */

@@ -244,7 +244,10 @@ test('a deleted volume frees its name at once and is remembered until every stor
   const deleted = accept(created.state, { kind: 'delete_volume', volumeId: created.value });
   assert.is(deleted.state.volumes.size, 0);
   assert.equal([...deleted.state.deletions.values()], [{ volumeId: 1107296256, name: 'data', storeIds: [1, 2] }]);
-  assert.is(accept(deleted.state, create()).value, 67 * 2 ** 24, 'the id is never used again');
+  const second = accept(deleted.state, create());
+  assert.is(second.value, 67 * 2 ** 24, 'the id is never used again');
+  const third = accept(accept(second.state, { kind: 'delete_volume', volumeId: second.value }).state, create());
+  assert.is(third.value, 68 * 2 ** 24);
   const one = accept(deleted.state, { kind: 'finish_deletion', volumeId: created.value, storeId: 2 });
   assert.match(refusal(one.state, { kind: 'finish_deletion', volumeId: created.value, storeId: 2 }), /^NOT_FOUND/);
   const none = accept(one.state, { kind: 'finish_deletion', volumeId: created.value, storeId: 1 });

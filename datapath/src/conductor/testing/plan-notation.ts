@@ -1,6 +1,7 @@
 // States and liveness written as short text, for the tests of plans and of the reducer.
 //   shard     "1S* 2S 3R"     store 1 in sync and primary, store 2 in sync, store 3 recovering; O is out of sync
-//   liveness  "1live 2dead 3returned 4unknown", and "2bad": live, but its disk has failed; stores not named are live
+//   liveness  "1live 2dead 3returned 4unknown"; "2bad": live, but its disk has failed; "2quiet": live, but a heartbeat is
+//             overdue; stores not named are live
 import { assert } from '../../base/assert.ts';
 import type { ReplicaStatus } from '../../api/model.ts';
 import {
@@ -84,14 +85,17 @@ export function withShards(state: ClusterState, shards: readonly string[]): Clus
 export function parseLiveness(text: string): LivenessView {
   const liveness = new Map<number, Liveness>();
   const badDisks = new Set<number>();
+  const quiet = new Set<number>();
   for (const word of text.split(' ').filter((each) => each !== '')) {
-    const match = /^(\d+)(live|dead|returned|unknown|bad)$/.exec(word);
+    const match = /^(\d+)(live|dead|returned|unknown|bad|quiet)$/.exec(word);
     assert(match !== null, `cannot read liveness "${word}"`);
     if (match[2] === 'bad') badDisks.add(Number(match[1]));
+    else if (match[2] === 'quiet') quiet.add(Number(match[1]));
     else liveness.set(Number(match[1]), match[2]!.toUpperCase() as Liveness);
   }
   return {
     livenessOf: (storeId) => liveness.get(storeId) ?? 'LIVE',
+    isQuiet: (storeId) => quiet.has(storeId),
     isDiskUsable: (storeId) => !badDisks.has(storeId),
     freeBytes: () => CAPACITY,
   };

@@ -22,7 +22,8 @@ export class FakeConductor {
   readonly #hosts: readonly string[];
   /** Refuses reports, as one without a leader. */
   isDeaf = false;
-  volumeBytes = 256 * MiB;
+  /** One shard, unless a test wants more: all shards have the same replica statuses. */
+  volumeBytes = 128 * MiB;
   shardBytes = 128 * MiB;
   attachEpoch = 1;
   metaVersion = 0;
@@ -105,7 +106,12 @@ export class FakeConductor {
     if (store === undefined) return false;
     const client = new StoreClient(this.world, store.http_address);
     const { metaVersion } = this;
-    const reply = await client.prepareVolume({ op: 'prepare_volume', volume: this.volume(), cluster_token: CLUSTER_TOKEN, store_id: storeId });
+    const reply = await client.prepareVolume({
+      op: 'prepare_volume',
+      volume: this.volume(),
+      cluster_token: CLUSTER_TOKEN,
+      store_id: storeId,
+    });
     return reply.attach_epoch >= this.attachEpoch && reply.accepted.every((shard) => shard.meta_ver >= metaVersion);
   }
 

@@ -39,7 +39,11 @@ export class StoreRig {
   }
 
   /** The usual start: these replica statuses, the first one primary, everybody told and serving. */
-  static async configured(seed: number, statuses: readonly ReplicaStatus[], options: Partial<RigOptions> = {}): Promise<StoreRig> {
+  static async configured(
+    seed: number,
+    statuses: readonly ReplicaStatus[],
+    options: Partial<RigOptions> = {},
+  ): Promise<StoreRig> {
     const rig = await StoreRig.open(seed, { stores: statuses.length, ...options });
     await rig.configure(() => (rig.conductor.statuses = [...statuses]));
     await rig.untilState(0, 'serving');
@@ -95,7 +99,8 @@ export class StoreRig {
   async untilState(index: number, state: string, withinMs = 10_000): Promise<void> {
     const deadline = this.sim.now + withinMs;
     while ((await this.state(index)) !== state) {
-      if (this.sim.now > deadline) throw new Error(`store ${index + 1} is ${await this.state(index)}, not ${state}, after ${withinMs} ms`);
+      if (this.sim.now > deadline)
+        throw new Error(`store ${index + 1} is ${await this.state(index)}, not ${state}, after ${withinMs} ms`);
       await this.sim.run(this.sim.now + 5);
     }
   }
@@ -106,7 +111,10 @@ export class StoreRig {
     const response = await this.conductorProcess.perform((world) =>
       world.http.request({ method: 'GET', host: machine.address, port: 49181, target: '/metrics', timeoutMs: 1000 }),
     );
-    const line = new TextDecoder().decode(response.body).split('\n').find((each) => each.startsWith(`pfstore_${name} `));
+    const line = new TextDecoder()
+      .decode(response.body)
+      .split('\n')
+      .find((each) => each.startsWith(`pfstore_${name} `));
     return line === undefined ? 0 : Number(line.split(' ').at(-1));
   }
 

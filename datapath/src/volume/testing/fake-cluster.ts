@@ -47,7 +47,8 @@ export class FakeCluster {
   readonly opens: string[] = [];
   /** Answers these as errors: null for none. */
   conductorError: { readonly ret_code: number; readonly code: string } | null = null;
-  /** The stores accept only the conductor's layout unless told otherwise. */
+  /** What the conductor answers in place of the layout that the stores go by. */
+  answersLayout: VolumeConfig | null = null;
   readonly blocks = new Map<number, Uint8Array>();
 
   static async open(seed: number, options: FakeClusterOptions = {}): Promise<FakeCluster> {
@@ -145,7 +146,7 @@ export class FakeCluster {
       return json(409, { op: 'open_volume_reply', ret_code: 20, code: 'FENCED', reason: 'a newer writer has attached' });
     }
     if (!isReadOnly && epoch === undefined) this.attachEpoch += 1;
-    return json(200, { op: 'open_volume_reply', ret_code: 0, ...this.layout });
+    return json(200, { op: 'open_volume_reply', ret_code: 0, ...(this.answersLayout ?? this.layout) });
   }
 }
 

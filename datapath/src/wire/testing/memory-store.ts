@@ -36,6 +36,8 @@ export class MemoryStore implements StoreLink {
   readonly held: StoreCommand[] = [];
   /** Keep commands instead of executing them, until release(). */
   isHolding = false;
+  /** Executes commands some other time, as a disk does. */
+  later: ((execute: () => void) => void) | null = null;
   /** Most commands that were held or in execution at once. */
   mostHeld = 0;
   /** The status with which to refuse a command, or STATUS_OK to execute it. May set replyMetaVersion. */
@@ -56,6 +58,7 @@ export class MemoryStore implements StoreLink {
   submit(command: StoreCommand): void {
     const { opcode, flags, volumeId, offset, length, metaVersion, attachEpoch, token, sequence, commitMark, commandSequence } = command;
     this.seen.push({ opcode, flags, volumeId, offset, length, metaVersion, attachEpoch, token, sequence, commitMark, commandSequence });
+    if (this.later !== null) return this.later(() => this.execute(command));
     if (!this.isHolding) return this.execute(command);
     this.held.push(command);
     this.mostHeld = Math.max(this.mostHeld, this.held.length);

@@ -17,7 +17,9 @@ export interface ConsoleLogOptions {
 
 /** {"time":"2026-01-31T12:00:00.000Z","level":"info","message":"...", ...fields} */
 export function jsonLogger(options: ConsoleLogOptions = {}): Logger {
-  return makeLogger(options, (level, message, fields) => JSON.stringify({ time: new Date().toISOString(), level, message, ...plainFields(fields) }));
+  return makeLogger(options, (level, message, fields) =>
+    JSON.stringify({ time: new Date().toISOString(), level, message, ...plainFields(fields) }),
+  );
 }
 
 /** message key=value key="two words" */

@@ -19,7 +19,8 @@ export function checkDiskMemory(memory: IoMemory, memoryOffset: number, length: 
 export function checkDiskVector(disk: Disk, memory: IoMemory, diskOffset: number, vector: IoVector): number {
   for (let index = 0; index < vector.count; index += 1) {
     const length = vector.lengths[index]!;
-    if (length <= 0 || length % MEMORY_ALIGNMENT !== 0 || checkDiskMemory(memory, vector.offsets[index]!, length) !== 0) return EINVAL;
+    if (length <= 0 || length % MEMORY_ALIGNMENT !== 0 || checkDiskMemory(memory, vector.offsets[index]!, length) !== 0)
+      return EINVAL;
   }
   return checkDiskRange(disk, diskOffset, vector.totalBytes);
 }

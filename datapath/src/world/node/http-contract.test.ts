@@ -1,8 +1,7 @@
-// The http contract on the real world, over io_uring and over libuv.
+// The http contract on the real world; with PF_PORTS=libuv on libuv's side of it.
+// ports: both
 import { silentLogger } from '../log.ts';
 import { httpContract } from '../testing/http-contract.ts';
 import { openNodeWorld } from './node-world.ts';
 
-for (const ports of ['io_uring', 'libuv'] as const) {
-  httpContract(ports, () => openNodeWorld({ ports, log: silentLogger }));
-}
+httpContract(process.env['PF_PORTS'] ?? 'auto', () => openNodeWorld({ log: silentLogger }));

@@ -6,7 +6,7 @@ import type { Turn } from '../clock.ts';
 import { EINVAL, EIO, type Completion } from '../completion.ts';
 import { type Disk, type DiskOpenOptions, type Disks, type IoVector } from '../disk.ts';
 import type { IoMemory } from '../memory.ts';
-import { probeGeometry, type DiskGeometry } from './disk-geometry.ts';
+import { openFlags, probeGeometry, type DiskGeometry } from './disk-geometry.ts';
 import { checkDiskMemory, checkDiskRange, checkDiskVector } from './disk-range.ts';
 import { lockedError, takeLock, type HeldLock, type TryFlock } from './file-lock.ts';
 import { errnoOf, toPfError } from './system-error.ts';
@@ -27,10 +27,10 @@ export class LibuvDisks implements Disks {
     const isReadOnly = options.isReadOnly ?? false;
     const handles: FileHandle[] = [];
     try {
-      const create = options.createSizeBytes !== undefined && !isReadOnly ? constants.O_CREAT : 0;
-      handles.push(await open(path, (isReadOnly ? constants.O_RDONLY : constants.O_RDWR) | create, 0o644));
+      handles.push(await open(path, await openFlags(path, options), 0o644));
       const isExclusive = options.isExclusive ?? !isReadOnly;
-      if (isExclusive && this.#tryFlock !== null && !this.#tryFlock(handles[0]!.fd)) throw lockedError(path, ' by another process or another part of this one');
+      if (isExclusive && this.#tryFlock !== null && !this.#tryFlock(handles[0]!.fd))
+        throw lockedError(path, ' by another process or another part of this one');
       const geometry = await probeGeometry(path, handles[0]!, isReadOnly ? {} : options);
       const lock = isExclusive && this.#tryFlock === null ? await takeLock(path, geometry.ownerPath, null) : null;
       if (!isReadOnly) handles.push(await open(path, constants.O_RDWR | constants.O_DSYNC));

@@ -1,16 +1,14 @@
 // Listening and connecting on net.Socket: the network port where io_uring is not to be had.
-import { connect as connectSocket, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
-import { lstat, unlink } from 'node:fs/promises';
-import { PfError } from '../../base/errors.ts';
+import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import type { Turn } from '../clock.ts';
 import type { IoMemory } from '../memory.ts';
 import { formatAddress, type Address, type Listener, type Network, type Stream } from '../network.ts';
 import { MemoryBlocks } from '../memory-blocks.ts';
 import { OUTPUT_BLOCK_BYTES } from '../output-queue.ts';
 import { LibuvStream, RECEIVE_BUFFER_BYTES, type StreamSurroundings } from './libuv-stream.ts';
-import { systemCodeOf, toPfError } from './system-error.ts';
-
-const PROBE_TIMEOUT_MS = 1000;
+import { connectSocket } from './connect-socket.ts';
+import { toPfError } from './system-error.ts';
+import { checkUnixPath, clearUnixPath } from './unix-path.ts';
 
 export class LibuvNetwork implements Network {
   readonly #shared: StreamSurroundings;
@@ -19,12 +17,19 @@ export class LibuvNetwork implements Network {
   #whenEmpty: (() => void) | null = null;
 
   constructor(memory: IoMemory, turn: Turn) {
-    this.#shared = { memory, turn, blocks: new MemoryBlocks(memory, OUTPUT_BLOCK_BYTES), receiveBuffer: memory.reserve(RECEIVE_BUFFER_BYTES) };
+    this.#shared = {
+      memory,
+      turn,
+      blocks: new MemoryBlocks(memory, OUTPUT_BLOCK_BYTES),
+      receiveBuffer: memory.reserve(RECEIVE_BUFFER_BYTES),
+    };
   }
 
   async listen(address: Address, onStream: (stream: Stream) => void): Promise<Listener> {
     if (address.kind === 'unix') await clearUnixPath(address.path);
-    const server = createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true }, (socket) => onStream(this.#adopt(socket)));
+    const server = createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true }, (socket) =>
+      onStream(this.#adopt(socket)),
+    );
     try {
       await new Promise<void>((resolve, reject) => {
         server.once('error', reject);
@@ -35,13 +40,16 @@ export class LibuvNetwork implements Network {
       throw toPfError(error, `cannot listen at ${formatAddress(address)}`);
     }
     const port = address.kind === 'tcp' ? (server.address() as AddressInfo).port : 0;
-    const listener = new LibuvListener(server, address.kind === 'tcp' ? { ...address, port } : address, () => this.#listeners.delete(listener));
+    const listener = new LibuvListener(server, address.kind === 'tcp' ? { ...address, port } : address, () =>
+      this.#listeners.delete(listener),
+    );
     this.#listeners.add(listener);
     return listener;
   }
 
   async connect(address: Address, timeoutMs: number): Promise<Stream> {
-    const socket = await connectWithin(address, timeoutMs);
+    if (address.kind === 'unix') checkUnixPath(address.path);
+    const socket = await connectSocket(address, timeoutMs);
     return this.#adopt(socket, formatAddress(address));
   }
 
@@ -85,42 +93,4 @@ class LibuvListener implements Listener {
     this.#server.close();
     this.#onClose();
   }
-}
-
-function connectWithin(address: Address, timeoutMs: number): Promise<Socket> {
-  return new Promise((resolve, reject) => {
-    const action = `cannot connect to ${formatAddress(address)}`;
-    const target = address.kind === 'unix' ? { path: address.path } : { host: address.host, port: address.port, noDelay: true };
-    const socket = connectSocket({ ...target, allowHalfOpen: true });
-    const fail = (error: unknown): void => {
-      clearTimeout(timer);
-      socket.destroy();
-      reject(toPfError(error, action, 'CONNECTION_LOST'));
-    };
-    const timer = setTimeout(() => fail(new PfError('TIMEOUT', `${action}: no answer within ${timeoutMs} ms`)), timeoutMs);
-    socket.once('error', fail);
-    socket.once('connect', () => {
-      clearTimeout(timer);
-      socket.removeListener('error', fail);
-      socket.pause();
-      resolve(socket);
-    });
-  });
-}
-
-/** Makes room for a unix socket: removes one that nobody serves any more, refuses when somebody answers. */
-export async function clearUnixPath(path: string): Promise<void> {
-  const found = await lstat(path).catch(() => null);
-  if (found === null) return;
-  if (!found.isSocket()) throw new PfError('ALREADY_EXISTS', `cannot listen at unix:${path}: a file that is no socket is there; remove it`);
-  try {
-    (await connectWithin({ kind: 'unix', path }, PROBE_TIMEOUT_MS)).destroy();
-  } catch (error) {
-    if (systemCodeOf((error as PfError).cause) === 'ECONNREFUSED') {
-      await unlink(path).catch(() => {});
-      return;
-    }
-    if ((error as PfError).code === 'NOT_FOUND') return;
-  }
-  throw new PfError('ALREADY_EXISTS', `cannot listen at unix:${path}: another process serves it; stop it or choose another path`);
 }

@@ -24,6 +24,13 @@ export const DRAINED_BYTES = 256 * 1024;
 export const LINGER_MS = 1000;
 const MAX_SEGMENTS_PER_WRITE = 256;
 
+export function noOutputMemory(peer: string): PfError {
+  return new PfError(
+    'NO_SPACE',
+    `connection with ${peer} was closed: no I/O memory is left for its output; its reader is too slow, or the memory too small`,
+  );
+}
+
 /** What all streams of a world share. */
 export interface StreamSurroundings {
   readonly memory: IoMemory;
@@ -81,7 +88,10 @@ export class LibuvStream implements Stream, TurnTask {
   }
 
   receiveInto(memoryOffset: number, length: number): void {
-    assert(this.#directLeft === 0 && length > 0, `receiveInto(${length}) while ${this.#directLeft} bytes of the last one are missing`);
+    assert(
+      this.#directLeft === 0 && length > 0,
+      `receiveInto(${length}) while ${this.#directLeft} bytes of the last one are missing`,
+    );
     this.#directOffset = memoryOffset;
     this.#directLeft = length;
   }
@@ -122,9 +132,7 @@ export class LibuvStream implements Stream, TurnTask {
   }
 
   destroy(): void {
-    if (this.#isClosed || this.#socket.destroyed) return;
-    this.#failure ??= new PfError('CANCELLED', `connection with ${this.peer} was closed here`);
-    this.#socket.destroy();
+    this.#destroyFor(new PfError('CANCELLED', `connection with ${this.peer} was closed here`));
   }
 
   runAtTurnEnd(): void {
@@ -137,8 +145,15 @@ export class LibuvStream implements Stream, TurnTask {
     else if (this.#isEnding) this.#halfClose();
   }
 
+  #destroyFor(failure: PfError): void {
+    if (this.#isClosed || this.#socket.destroyed) return;
+    this.#failure ??= failure;
+    this.#socket.destroy();
+  }
+
   #scheduleFlush(): void {
     if (this.#output.queuedBytes > CONGESTED_BYTES) this.#wasCongested = true;
+    if (this.#output.isExhausted) this.#destroyFor(noOutputMemory(this.peer));
     if (this.#isFlushScheduled) return;
     this.#isFlushScheduled = true;
     this.#shared.turn.atEnd(this);

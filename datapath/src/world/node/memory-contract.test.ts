@@ -1,8 +1,7 @@
-// The memory contract on the real world, over io_uring and over libuv.
+// The memory contract on the real world; with PF_PORTS=libuv on libuv's side of it.
+// ports: both
 import { silentLogger } from '../log.ts';
 import { memoryContract } from '../testing/memory-contract.ts';
 import { openNodeWorld } from './node-world.ts';
 
-for (const ports of ['io_uring', 'libuv'] as const) {
-  memoryContract(ports, () => openNodeWorld({ ports, log: silentLogger }));
-}
+memoryContract(process.env['PF_PORTS'] ?? 'auto', () => openNodeWorld({ log: silentLogger }));

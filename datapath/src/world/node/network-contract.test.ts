@@ -1,10 +1,8 @@
-// The network contract on the real world, over io_uring and over libuv.
+// The network contract on the real world; with PF_PORTS=libuv on libuv's side of it.
+// ports: both
 import { silentLogger } from '../log.ts';
 import { networkContract } from '../testing/network-contract.ts';
 import { openNodeWorld } from './node-world.ts';
 import { makeTestFolder } from './test-folder.ts';
 
-const newPath = makeTestFolder();
-for (const ports of ['io_uring', 'libuv'] as const) {
-  networkContract(ports, () => openNodeWorld({ ports, log: silentLogger }), newPath);
-}
+networkContract(process.env['PF_PORTS'] ?? 'auto', () => openNodeWorld({ log: silentLogger }), makeTestFolder());

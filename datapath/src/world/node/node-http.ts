@@ -79,16 +79,28 @@ class NodeHttpServer implements HttpServer {
   }
 }
 
-async function answer(incoming: IncomingMessage, outgoing: ServerResponse, handler: HttpHandler, canKeepAlive: () => boolean): Promise<void> {
-  let response: HttpResponse;
+async function answer(
+  incoming: IncomingMessage,
+  outgoing: ServerResponse,
+  handler: HttpHandler,
+  canKeepAlive: () => boolean,
+): Promise<void> {
   try {
-    response = await handler(await readRequest(incoming));
+    const response = await handler(await readRequest(incoming));
+    if (!canKeepAlive()) outgoing.shouldKeepAlive = false;
+    writeResponse(outgoing, response);
   } catch (error) {
-    if (incoming.errored || outgoing.destroyed) return;
-    response = textResponse(error instanceof RefusedRequest ? error.status : 500, formatErrorChain(error));
-    if (error instanceof RefusedRequest) outgoing.shouldKeepAlive = false;
+    if (incoming.errored || outgoing.destroyed || outgoing.headersSent) {
+      outgoing.destroy();
+      return;
+    }
+    if (error instanceof RefusedRequest || !canKeepAlive()) outgoing.shouldKeepAlive = false;
+    writeResponse(outgoing, textResponse(error instanceof RefusedRequest ? error.status : 500, formatErrorChain(error)));
   }
-  if (!canKeepAlive()) outgoing.shouldKeepAlive = false;
+}
+
+/** Throws when a header is not one: then nothing has been sent yet. */
+function writeResponse(outgoing: ServerResponse, response: HttpResponse): void {
   outgoing.writeHead(response.status, {
     'content-type': response.contentType,
     'content-length': response.body.length,
@@ -139,7 +151,8 @@ async function readBody(incoming: IncomingMessage, limitBytes: number): Promise<
     else pieces.length = 0;
     if (total > 2 * limitBytes) incoming.destroy();
   }
-  if (total > limitBytes) throw new RefusedRequest(413, `body of ${formatSize(total)} refused: at most ${formatSize(limitBytes)} are accepted`);
+  if (total > limitBytes)
+    throw new RefusedRequest(413, `body of ${formatSize(total)} refused: at most ${formatSize(limitBytes)} are accepted`);
   const all = Buffer.concat(pieces, total);
   return new Uint8Array(all.buffer, all.byteOffset, all.length);
 }
@@ -181,7 +194,10 @@ class ClientCall {
         settle(() => reject(error));
         outgoing.destroy();
       };
-      const timer = setTimeout(() => fail(new PfError('TIMEOUT', `${action}: no complete answer within ${call.timeoutMs} ms`)), call.timeoutMs);
+      const timer = setTimeout(
+        () => fail(new PfError('TIMEOUT', `${action}: no complete answer within ${call.timeoutMs} ms`)),
+        call.timeoutMs,
+      );
       const onAbort = (): void => fail(call.signal!.reason);
       call.signal?.addEventListener('abort', onAbort, { once: true });
       outgoing.on('error', (error) => {
@@ -205,7 +221,8 @@ async function readResponse(incoming: IncomingMessage, action: string): Promise<
   for await (const piece of incoming as AsyncIterable<Buffer>) {
     total += piece.length;
     pieces.push(piece);
-    if (total > MAX_RESPONSE_BYTES) throw new PfError('PROTOCOL_ERROR', `${action}: the answer is longer than ${formatSize(MAX_RESPONSE_BYTES)}`);
+    if (total > MAX_RESPONSE_BYTES)
+      throw new PfError('PROTOCOL_ERROR', `${action}: the answer is longer than ${formatSize(MAX_RESPONSE_BYTES)}`);
   }
   const all = Buffer.concat(pieces, total);
   return {
@@ -217,6 +234,7 @@ async function readResponse(incoming: IncomingMessage, action: string): Promise<
 }
 
 function clientError(error: unknown, action: string): PfError {
-  if (systemCodeOf(error).startsWith('HPE_')) return new PfError('PROTOCOL_ERROR', `${action}: the answer is not HTTP`, { cause: error });
+  if (systemCodeOf(error).startsWith('HPE_'))
+    return new PfError('PROTOCOL_ERROR', `${action}: the answer is not HTTP`, { cause: error });
   return toPfError(error, action, 'CONNECTION_LOST');
 }

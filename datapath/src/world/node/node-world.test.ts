@@ -1,5 +1,6 @@
 // The real world as a whole: which ports it chooses, that Node's own work goes on beside a busy ring, several worlds in one
 // process, and that a program ends when it has nothing left to do.
+// needs: io_uring
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
@@ -97,7 +98,11 @@ for (const ports of BOTH) {
     const disk = await world.disks.open(newPath('disk'), { createSizeBytes: 1 << 20 });
     const reads = Array.from({ length: 8 }, () => new EndlessReads(disk, world.memory.acquireSlot(4096)));
     for (const read of reads) read.complete(0);
-    const server = await world.http.serve('127.0.0.1', 0, async (request) => ({ status: 200, contentType: 'text/plain', body: request.body }));
+    const server = await world.http.serve('127.0.0.1', 0, async (request) => ({
+      status: 200,
+      contentType: 'text/plain',
+      body: request.body,
+    }));
     let ticks = 0;
     const timer = world.clock.every(2, () => (ticks += 1));
     const started = world.clock.now();
@@ -124,7 +129,9 @@ for (const ports of BOTH) {
     const world = await open(ports);
     const disk = await world.disks.open(newPath('disk'), { createSizeBytes: 1 << 20 });
     const slot = world.memory.acquireSlot(4096);
-    const results = await Promise.all(Array.from({ length: 5000 }, (_, index) => answer((done) => disk.read((index % 256) * 4096, slot, 4096, done))));
+    const results = await Promise.all(
+      Array.from({ length: 5000 }, (_, index) => answer((done) => disk.read((index % 256) * 4096, slot, 4096, done))),
+    );
     assert.is(results.filter((result) => result === 0).length, 5000);
     await world.close();
   });
@@ -144,16 +151,24 @@ for (const ports of BOTH) {
     const world = await open(ports);
     await world.clock.sleep(50);
     const codes = await Promise.all(
-      Array.from({ length: 8 }, () => codeOf(world.network.connect({ kind: 'tcp', host: '127.0.0.1', port }, 300).then((stream) => stream.destroy()))),
+      Array.from({ length: 8 }, () =>
+        codeOf(world.network.connect({ kind: 'tcp', host: '127.0.0.1', port }, 300).then((stream) => stream.destroy())),
+      ),
     );
     assert.ok(codes.includes('TIMEOUT'), codes.join(', '));
-    assert.equal(codes.filter((code) => code !== 'TIMEOUT' && code !== 'nothing'), []);
+    assert.equal(
+      codes.filter((code) => code !== 'TIMEOUT' && code !== 'nothing'),
+      [],
+    );
     await world.close();
   });
 
   test(`a unix socket that nobody serves any more is replaced; a plain file is not (${ports})`, async () => {
     const path = newPath('stale.sock');
-    const left = spawnSync(process.execPath, ['-e', `require('node:net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 9))`]);
+    const left = spawnSync(process.execPath, [
+      '-e',
+      `require('node:net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 9))`,
+    ]);
     assert.is(left.signal, 'SIGKILL');
     const world = await open(ports);
     const pair = await connectPair(world, { kind: 'unix', path }, new RecordingHandler(world), new RecordingHandler(world));
@@ -161,6 +176,9 @@ for (const ports of BOTH) {
     const file = newPath('plain');
     await world.files.replace(file, new Uint8Array(1));
     assert.is(await codeOf(world.network.listen({ kind: 'unix', path: file }, () => {})), 'ALREADY_EXISTS');
+    const long = { kind: 'unix', path: newPath('x'.repeat(100)) } as const;
+    assert.is(await codeOf(world.network.listen(long, () => {})), 'INVALID_ARGUMENT');
+    assert.is(await codeOf(world.network.connect(long, 1000)), 'INVALID_ARGUMENT');
     await world.close();
   });
 
@@ -278,6 +296,5 @@ test('without the addon, locks are files that name their owner', () => {
   assert.is(runProgram(body, environment).output, 'INVALID_STATE\n8192\nINVALID_STATE\n');
   assert.is(runProgram(body, environment).output, 'INVALID_STATE\n8192\nINVALID_STATE\n', 'a dead owner does not hold its lock');
 });
-
 
 test.run();

@@ -71,7 +71,9 @@ async function measure(ports: Ports, folder: string, forMs: number): Promise<Map
   for (const depth of [1, 32]) {
     cells.set(
       `read 4k QD${depth}`,
-      await run(world, depth, forMs, (memory, done) => disk.read(world.random.below(DISK_BYTES / 4096) * 4096, memory, 4096, done)),
+      await run(world, depth, forMs, (memory, done) =>
+        disk.read(world.random.below(DISK_BYTES / 4096) * 4096, memory, 4096, done),
+      ),
     );
   }
   await world.close();
@@ -79,7 +81,9 @@ async function measure(ports: Ports, folder: string, forMs: number): Promise<Map
 }
 
 async function startServer(ports: Ports, path: string): Promise<ChildProcess> {
-  const child = spawn(process.execPath, [fileURLToPath(import.meta.url), 'serve', ports, path], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [fileURLToPath(import.meta.url), 'serve', ports, path], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   await once(child.stdout!, 'data');
   return child;
 }

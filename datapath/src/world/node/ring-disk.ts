@@ -3,12 +3,12 @@
 import { constants } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import type { Turn } from '../clock.ts';
-import { EINVAL, EIO, CompletionPromise, type Completion } from '../completion.ts';
+import { EINVAL, EIO, ENOMEM, CompletionPromise, type Completion } from '../completion.ts';
 import { IoVector, type Disk, type DiskOpenOptions, type Disks } from '../disk.ts';
 import type { IoMemory } from '../memory.ts';
 import { MemoryBlocks } from '../memory-blocks.ts';
 import type { ArenaMapping } from './arena-mapping.ts';
-import { probeGeometry, type DiskGeometry } from './disk-geometry.ts';
+import { openFlags, probeGeometry, type DiskGeometry } from './disk-geometry.ts';
 import { checkDiskMemory, checkDiskRange, checkDiskVector } from './disk-range.ts';
 import { lockedError, type TryFlock } from './file-lock.ts';
 import { OP_FALLOCATE, OP_FSYNC, OP_READ, OP_WRITE, OP_WRITEV, type Ring, type RingOperation } from './ring.ts';
@@ -43,13 +43,15 @@ export class RingDisks implements Disks {
     const isReadOnly = options.isReadOnly ?? false;
     let handle: FileHandle | null = null;
     try {
-      handle = await openDirect(path, isReadOnly, options.createSizeBytes !== undefined);
+      handle = await openDirect(path, await openFlags(path, options));
       if ((options.isExclusive ?? !isReadOnly) && !this.#tryFlock(handle.fd)) {
         throw lockedError(path, ' by another process or another part of this one');
       }
       const geometry = await this.#probeBlockSize(handle, await probeGeometry(path, handle, isReadOnly ? {} : options));
       const discardReadsZeros = !isReadOnly && (await this.#canPunchHoles(handle.fd, geometry));
-      const disk = new RingDisk(path, handle, isReadOnly, geometry, discardReadsZeros, this.#surroundings, () => this.#open.delete(disk));
+      const disk = new RingDisk(path, handle, isReadOnly, geometry, discardReadsZeros, this.#surroundings, () =>
+        this.#open.delete(disk),
+      );
       this.#open.add(disk);
       return disk;
     } catch (error) {
@@ -89,8 +91,7 @@ export class RingDisks implements Disks {
   }
 }
 
-async function openDirect(path: string, isReadOnly: boolean, canCreate: boolean): Promise<FileHandle> {
-  const flags = (isReadOnly ? constants.O_RDONLY : constants.O_RDWR) | (canCreate && !isReadOnly ? constants.O_CREAT : 0);
+async function openDirect(path: string, flags: number): Promise<FileHandle> {
   try {
     return await open(path, flags | constants.O_DIRECT, 0o644);
   } catch (error) {
@@ -261,7 +262,13 @@ class DiskOperation implements RingOperation {
 
   startVector(disk: RingDisk, fd: number, diskOffset: number, vector: IoVector, flags: number, done: Completion): void {
     const { addressLow, addressHigh, memory, vectorBlocks } = this.#surroundings;
-    const block = vectorBlocks.take();
+    const block = vectorBlocks.tryTake();
+    if (block === 0) {
+      this.#disk = disk;
+      this.#done = done;
+      this.#surroundings.turn.atEnd({ runAtTurnEnd: () => this.#finish(ENOMEM) });
+      return;
+    }
     this.#vectorBlock = block;
     this.#vectorCount = vector.count;
     for (let index = 0; index < vector.count; index += 1) {
@@ -296,12 +303,36 @@ class DiskOperation implements RingOperation {
   #submit(): void {
     const { ring, addressLow, addressHigh } = this.#surroundings;
     if (this.#opcode === OP_FALLOCATE) {
-      ring.push(OP_FALLOCATE, this.#fd, this.#diskOffset, this.#length, this.#length / 2 ** 32, FALLOC_KEEP_SIZE_PUNCH_HOLE, 0, this.#index, 0, 0, 0);
+      ring.push(
+        OP_FALLOCATE,
+        this.#fd,
+        this.#diskOffset,
+        this.#length,
+        this.#length / 2 ** 32,
+        FALLOC_KEEP_SIZE_PUNCH_HOLE,
+        0,
+        this.#index,
+        0,
+        0,
+        0,
+      );
     } else if (this.#opcode === OP_FSYNC) {
       ring.push(OP_FSYNC, this.#fd, 0, 0, 0, 0, this.#flags, this.#index, 0, 0, 0);
     } else {
       const length = this.#opcode === OP_WRITEV ? this.#vectorCount : this.#length;
-      ring.push(this.#opcode, this.#fd, this.#diskOffset, addressLow + this.#memoryOffset, addressHigh, length, this.#flags, this.#index, 0, 0, 0);
+      ring.push(
+        this.#opcode,
+        this.#fd,
+        this.#diskOffset,
+        addressLow + this.#memoryOffset,
+        addressHigh,
+        length,
+        this.#flags,
+        this.#index,
+        0,
+        0,
+        0,
+      );
     }
   }
 

@@ -8,7 +8,7 @@ import { MemoryBlocks } from '../memory-blocks.ts';
 import { formatAddress, type Address, type Listener, type Network, type Stream } from '../network.ts';
 import { OUTPUT_BLOCK_BYTES } from '../output-queue.ts';
 import type { ArenaMapping } from './arena-mapping.ts';
-import { clearUnixPath } from './libuv-network.ts';
+import { checkUnixPath, clearUnixPath } from './unix-path.ts';
 import { nativeError, type NativeAddon } from './native-addon.ts';
 import { ReceiveBuffers } from './receive-buffers.ts';
 import { OP_ACCEPT, OP_CONNECT, type Ring, type RingOperation } from './ring.ts';
@@ -17,8 +17,9 @@ import { toPfError } from './system-error.ts';
 
 const SOCK_CLOEXEC = 0o2000000;
 const ECANCELED = 125;
-const OUT_OF_RESOURCES = new Set([12, 23, 24, 105]);
-/** After an accept that failed for want of descriptors or memory; without a pause it would spin. */
+/** EINTR, EAGAIN, EPROTO, ECONNABORTED: the connection went away while it was accepted. */
+const HARMLESS_ACCEPT_ERRORS = new Set([4, 11, 71, 103]);
+/** After any other accept that failed (no descriptors, no memory); without a pause it would spin. */
 const ACCEPT_PAUSE_MS = 100;
 
 export class RingNetwork implements Network {
@@ -26,6 +27,7 @@ export class RingNetwork implements Network {
   readonly #streams = new Set<RingStream>();
   readonly #listeners = new Set<RingListener>();
   readonly #attempts = new Set<ConnectAttempt>();
+  #isClosed = false;
   #whenIdle: (() => void) | null = null;
 
   constructor(ring: Ring, addon: NativeAddon, mapping: ArenaMapping, turn: Turn) {
@@ -47,20 +49,23 @@ export class RingNetwork implements Network {
     const { addon } = this.#shared;
     const action = `cannot listen at ${formatAddress(address)}`;
     if (address.kind === 'unix') await clearUnixPath(address.path);
-    const fd = address.kind === 'unix' ? addon.listenSocket(address.path, -1) : addon.listenSocket(await resolveHost(address.host, action), address.port);
+    const host = address.kind === 'unix' ? address.path : await resolveHost(address.host, action);
+    this.#throwIfClosed(action);
+    const fd = addon.listenSocket(host, address.kind === 'unix' ? -1 : address.port);
     if (fd < 0) throw toPfError(nativeError(fd, 'listen'), action);
     const real = address.kind === 'unix' ? address : { ...address, port: addon.socketName(fd, false).port };
-    const listener = new RingListener(fd, real, this.#shared, {
-      accepted: (streamFd) => onStream(this.#adopt(streamFd, this.#peerName(streamFd))),
-      closed: () => this.#listeners.delete(listener),
-    });
-    this.#listeners.add(listener);
-    return listener;
+    return this.#listenOn(fd, real, true, onStream);
+  }
+
+  async listenShared(descriptor: number, address: Address, onStream: (stream: Stream) => void): Promise<Listener> {
+    return this.#listenOn(descriptor, address, false, onStream);
   }
 
   async connect(address: Address, timeoutMs: number): Promise<Stream> {
     const action = `cannot connect to ${formatAddress(address)}`;
+    if (address.kind === 'unix') checkUnixPath(address.path);
     const host = address.kind === 'unix' ? address.path : await resolveHost(address.host, action);
+    this.#throwIfClosed(action);
     const attempt = new ConnectAttempt(this.#shared, host, address.kind === 'unix' ? -1 : address.port, action);
     this.#attempts.add(attempt);
     try {
@@ -72,11 +77,21 @@ export class RingNetwork implements Network {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     await Promise.all([...this.#listeners].map((listener) => listener.close()));
     for (const attempt of this.#attempts) attempt.abandon(new PfError('CANCELLED', 'the world is being closed'));
     for (const stream of this.#streams) stream.destroy();
     if (this.#streams.size + this.#attempts.size > 0) await new Promise<void>((resolve) => (this.#whenIdle = resolve));
     this.#shared.receiveBuffers.close();
+  }
+
+  #listenOn(fd: number, address: Address, isOwner: boolean, onStream: (stream: Stream) => void): Listener {
+    const listener = new RingListener(fd, address, isOwner, this.#shared, {
+      accepted: (streamFd) => onStream(this.#adopt(streamFd, this.#peerName(streamFd))),
+      closed: () => this.#listeners.delete(listener),
+    });
+    this.#listeners.add(listener);
+    return listener;
   }
 
   #adopt(fd: number, peer: string): RingStream {
@@ -85,8 +100,12 @@ export class RingNetwork implements Network {
       this.#noteIdle();
     });
     this.#streams.add(stream);
-    if (this.#whenIdle !== null) stream.destroy();
+    if (this.#isClosed) stream.destroy();
     return stream;
+  }
+
+  #throwIfClosed(action: string): void {
+    if (this.#isClosed) throw new PfError('CANCELLED', `${action}: the world is being closed`);
   }
 
   #peerName(fd: number): string {
@@ -106,7 +125,9 @@ interface ListenerOwner {
 
 class RingListener implements Listener, RingOperation {
   readonly address: Address;
-  readonly #fd: number;
+  readonly descriptor: number;
+  /** Another thread's listener owns the socket otherwise. */
+  readonly #isOwner: boolean;
   readonly #shared: RingSurroundings;
   readonly #owner: ListenerOwner;
   readonly #index: number;
@@ -115,9 +136,10 @@ class RingListener implements Listener, RingOperation {
   #whenIdle: (() => void) | null = null;
   #pause: NodeJS.Timeout | null = null;
 
-  constructor(fd: number, address: Address, shared: RingSurroundings, owner: ListenerOwner) {
-    this.#fd = fd;
+  constructor(descriptor: number, address: Address, isOwner: boolean, shared: RingSurroundings, owner: ListenerOwner) {
+    this.descriptor = descriptor;
     this.address = address;
+    this.#isOwner = isOwner;
     this.#shared = shared;
     this.#owner = owner;
     this.#index = shared.ring.register(this);
@@ -131,7 +153,7 @@ class RingListener implements Listener, RingOperation {
       this.#whenIdle!();
       return;
     }
-    if (OUT_OF_RESOURCES.has(-result)) {
+    if (result < 0 && !HARMLESS_ACCEPT_ERRORS.has(-result)) {
       this.#pause = setTimeout(() => this.#accept(), ACCEPT_PAUSE_MS);
       return;
     }
@@ -154,14 +176,14 @@ class RingListener implements Listener, RingOperation {
       await new Promise<void>((resolve) => (this.#whenIdle = resolve));
     }
     ring.unregister(this.#index);
-    if (this.address.kind === 'unix') await unlink(this.address.path).catch(() => {});
-    addon.closeDescriptor(this.#fd);
+    if (this.#isOwner && this.address.kind === 'unix') await unlink(this.address.path).catch(() => {});
+    if (this.#isOwner) addon.closeDescriptor(this.descriptor);
     this.#owner.closed();
   }
 
   #accept(): void {
     this.#isAccepting = true;
-    this.#shared.ring.push(OP_ACCEPT, this.#fd, 0, 0, 0, 0, SOCK_CLOEXEC, this.#index, 0, 0, 0);
+    this.#shared.ring.push(OP_ACCEPT, this.descriptor, 0, 0, 0, 0, SOCK_CLOEXEC, this.#index, 0, 0, 0);
   }
 }
 

@@ -15,7 +15,7 @@ import type { IoMemory } from '../memory.ts';
 import type { MemoryBlocks } from '../memory-blocks.ts';
 import { RESERVE_MAX_BYTES, type Stream, type StreamHandler } from '../network.ts';
 import { OutputQueue } from '../output-queue.ts';
-import { CONGESTED_BYTES, DRAINED_BYTES, LINGER_MS } from './libuv-stream.ts';
+import { CONGESTED_BYTES, DRAINED_BYTES, LINGER_MS, noOutputMemory } from './libuv-stream.ts';
 import { nativeError, type NativeAddon } from './native-addon.ts';
 import { RECEIVE_BUFFER_BYTES, type ReceiveBuffers } from './receive-buffers.ts';
 import {
@@ -71,6 +71,9 @@ export class RingStream implements Stream, TurnTask {
   #isTaskScheduled = false;
   #isReceiving = false;
   #isSending = false;
+  /** Nobody waits for the send in flight, so its completion may come with the next turn. */
+  #isSendQuiet = false;
+  #isSendHeeded = false;
   #messageBlock = 0;
   #wasCongested = false;
   #isPaused = false;
@@ -113,7 +116,10 @@ export class RingStream implements Stream, TurnTask {
   }
 
   receiveInto(memoryOffset: number, length: number): void {
-    assert(this.#directLeft === 0 && length > 0, `receiveInto(${length}) while ${this.#directLeft} bytes of the last one are missing`);
+    assert(
+      this.#directLeft === 0 && length > 0,
+      `receiveInto(${length}) while ${this.#directLeft} bytes of the last one are missing`,
+    );
     this.#directOffset = memoryOffset;
     this.#directLeft = length;
     this.#schedule();
@@ -148,6 +154,7 @@ export class RingStream implements Stream, TurnTask {
 
   end(): void {
     this.#isEnding = true;
+    this.#heedSend();
     this.#schedule();
   }
 
@@ -157,6 +164,10 @@ export class RingStream implements Stream, TurnTask {
 
   runAtTurnEnd(): void {
     this.#isTaskScheduled = false;
+    if (this.#isClosed) {
+      this.#output.cancel(ECANCELED);
+      return;
+    }
     if (this.#isClosing) {
       this.#finishWhenIdle();
       return;
@@ -173,7 +184,8 @@ export class RingStream implements Stream, TurnTask {
     this.#isSocketNonempty = (flags & CQE_SOCKET_NONEMPTY) !== 0;
     if ((flags & CQE_HAS_BUFFER) !== 0) {
       const buffer = flags >>> CQE_BUFFER_SHIFT;
-      if (result > 0 && !this.#isClosing && !this.#isEnding) this.#handler!.onBytes(this.#shared.receiveBuffers.offsetOf(buffer), result);
+      if (result > 0 && !this.#isClosing && !this.#isEnding)
+        this.#handler!.onBytes(this.#shared.receiveBuffers.offsetOf(buffer), result);
       this.#shared.receiveBuffers.give(buffer);
     } else if (result > 0) {
       this.#receivedDirect(result);
@@ -185,6 +197,9 @@ export class RingStream implements Stream, TurnTask {
 
   sent(result: number): void {
     this.#isSending = false;
+    this.#isSendQuiet = false;
+    if (this.#isSendHeeded) this.#shared.ring.unheed();
+    this.#isSendHeeded = false;
     if (this.#messageBlock !== 0) {
       this.#shared.messageBlocks.give(this.#messageBlock);
       this.#messageBlock = 0;
@@ -199,14 +214,24 @@ export class RingStream implements Stream, TurnTask {
   }
 
   #schedule(): void {
-    if (this.#isTaskScheduled || this.#isClosed) return;
+    if (this.#isTaskScheduled) return;
     this.#isTaskScheduled = true;
     this.#shared.turn.atEnd(this);
   }
 
   #noteOutput(): void {
     if (this.#output.queuedBytes > CONGESTED_BYTES) this.#wasCongested = true;
-    if (!this.#isSending) this.#schedule();
+    if (this.#output.isExhausted) this.#close(noOutputMemory(this.peer));
+    if (this.#isSending) this.#heedSend();
+    else this.#schedule();
+  }
+
+  /** From now on somebody waits for the send in flight. */
+  #heedSend(): void {
+    if (!this.#isSendQuiet) return;
+    this.#isSendQuiet = false;
+    this.#isSendHeeded = true;
+    this.#shared.ring.heed();
   }
 
   #send(): void {
@@ -215,13 +240,34 @@ export class RingStream implements Stream, TurnTask {
     const count = Math.min(output.segmentCount, MAX_SEGMENTS_PER_SEND);
     this.#isSending = true;
     output.seal(count);
+    const isQuiet = count === output.segmentCount && output.ownedCount === 0 && !this.#wasCongested && !this.#isEnding;
+    this.#isSendQuiet = isQuiet;
     if (count === 1) {
-      ring.push(OP_SEND, this.#fd, 0, addressLow + output.offsetAt(0), addressHigh, output.lengthAt(0), SEND_FLAGS, this.#sendIndex, 0, 0, 0);
+      ring.push(
+        OP_SEND,
+        this.#fd,
+        0,
+        addressLow + output.offsetAt(0),
+        addressHigh,
+        output.lengthAt(0),
+        SEND_FLAGS,
+        this.#sendIndex,
+        0,
+        0,
+        0,
+        isQuiet,
+      );
       return;
     }
-    this.#messageBlock = this.#shared.messageBlocks.take();
+    this.#messageBlock = this.#shared.messageBlocks.tryTake();
+    if (this.#messageBlock === 0) {
+      this.#isSending = false;
+      this.#isSendQuiet = false;
+      this.#close(noOutputMemory(this.peer));
+      return;
+    }
     this.#fillMessage(this.#messageBlock, count);
-    ring.push(OP_SENDMSG, this.#fd, 0, addressLow + this.#messageBlock, addressHigh, 1, SEND_FLAGS, this.#sendIndex, 0, 0, 0);
+    ring.push(OP_SENDMSG, this.#fd, 0, addressLow + this.#messageBlock, addressHigh, 1, SEND_FLAGS, this.#sendIndex, 0, 0, 0, isQuiet);
   }
 
   /** struct msghdr { name, name length, vector, vector length, control, control length, flags } and its struct iovecs. */
@@ -247,10 +293,34 @@ export class RingStream implements Stream, TurnTask {
     this.#isReceiving = true;
     if (this.#directLeft > 0 && !this.#isEnding) {
       const length = this.#directLeft;
-      ring.push(OP_RECV, this.#fd, 0, addressLow + this.#directOffset, addressHigh, length, MSG_WAITALL, this.#receiveIndex, 0, 0, 0);
+      ring.push(
+        OP_RECV,
+        this.#fd,
+        0,
+        addressLow + this.#directOffset,
+        addressHigh,
+        length,
+        MSG_WAITALL,
+        this.#receiveIndex,
+        0,
+        0,
+        0,
+      );
     } else {
       const priority = this.#isSocketNonempty ? 0 : RECV_POLL_FIRST;
-      ring.push(OP_RECV, this.#fd, 0, 0, 0, RECEIVE_BUFFER_BYTES, 0, this.#receiveIndex, SQE_BUFFER_SELECT, priority, receiveBuffers.group);
+      ring.push(
+        OP_RECV,
+        this.#fd,
+        0,
+        0,
+        0,
+        RECEIVE_BUFFER_BYTES,
+        0,
+        this.#receiveIndex,
+        SQE_BUFFER_SELECT,
+        priority,
+        receiveBuffers.group,
+      );
     }
   }
 
@@ -263,6 +333,7 @@ export class RingStream implements Stream, TurnTask {
   #peerEnded(): void {
     this.#hasPeerEnded = true;
     this.#isEnding = true;
+    this.#heedSend();
   }
 
   #broke(result: number): void {
@@ -282,13 +353,14 @@ export class RingStream implements Stream, TurnTask {
     if (this.#isClosing) return;
     this.#isClosing = true;
     this.#failure = failure;
+    this.#heedSend();
     if (this.#lingerTimer !== null) clearTimeout(this.#lingerTimer);
     this.#shared.addon.shutdownSocket(this.#fd, SHUT_BOTH);
     this.#schedule();
   }
 
   #finishWhenIdle(): void {
-    if (this.#isReceiving || this.#isSending || this.#isClosed) return;
+    if (this.#isReceiving || this.#isSending) return;
     this.#isClosed = true;
     const { ring, addon } = this.#shared;
     addon.closeDescriptor(this.#fd);

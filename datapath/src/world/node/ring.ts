@@ -47,6 +47,7 @@ const TURN_WANTED = 5;
 const POLL_FIRED = 6;
 const ENTERS = 7;
 const TURNS = 8;
+const HEEDED = 9;
 
 export class Ring {
   static #current: Ring | null = null;
@@ -134,7 +135,8 @@ export class Ring {
   registerBuffers(addressLow: number, addressHigh: number, entries: number): number {
     const group = this.#nextGroup++;
     const result = this.#addon.registerBuffers(this.#native.handle, addressLow, addressHigh, entries, group);
-    if (result < 0) throw unsupported(`the kernel has no provided-buffer rings (${nativeError(result, 'io_uring_register').message})`);
+    if (result < 0)
+      throw unsupported(`the kernel has no provided-buffer rings (${nativeError(result, 'io_uring_register').message})`);
     return group;
   }
 
@@ -154,10 +156,11 @@ export class Ring {
     entryFlags: number,
     priority: number,
     bufferGroup: number,
+    isQuiet = false,
   ): void {
     const control = this.#control;
     const tail = control[SQ_TAIL]!;
-    if (((tail - control[SQ_HEAD]!) >>> 0) > this.#sqMask) this.#makeRoom();
+    if ((tail - control[SQ_HEAD]!) >>> 0 > this.#sqMask) this.#makeRoom();
     const at = (tail & this.#sqMask) << 4;
     const sqes = this.#sqes;
     sqes[at] = opcode | (entryFlags << 8) | (priority << 16);
@@ -169,7 +172,7 @@ export class Ring {
     sqes[at + 6] = length;
     sqes[at + 7] = operationFlags;
     sqes[at + 8] = index;
-    sqes[at + 9] = 0;
+    sqes[at + 9] = isQuiet ? 1 : 0;
     sqes[at + 10] = bufferGroup;
     sqes[at + 11] = 0;
     sqes[at + 12] = 0;
@@ -179,6 +182,18 @@ export class Ring {
     control[SQ_TAIL] = tail + 1;
     control[IN_FLIGHT]! += 1;
     if (!this.#isHeld) this.#hold(true);
+  }
+
+  /**
+   * Completions of operations pushed as quiet do not end the loop's sleep: they are handed over with the next one that does.
+   * While any is heeded (each heed is answered by one unheed) they count like all others.
+   */
+  heed(): void {
+    this.#control[HEEDED]! += 1;
+  }
+
+  unheed(): void {
+    this.#control[HEEDED]! -= 1;
   }
 
   /** Asks the kernel to end an operation early; both this request and the operation complete. */

@@ -109,7 +109,12 @@ export interface Pair {
 }
 
 /** A connected pair of streams with these handlers. */
-export async function connectPair(world: World, address: Address, clientHandler: StreamHandler, serverHandler: StreamHandler): Promise<Pair> {
+export async function connectPair(
+  world: World,
+  address: Address,
+  clientHandler: StreamHandler,
+  serverHandler: StreamHandler,
+): Promise<Pair> {
   let server: Stream | null = null;
   const listener = await world.network.listen(address, (stream) => {
     stream.handler = serverHandler;

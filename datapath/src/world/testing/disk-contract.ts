@@ -12,7 +12,10 @@ const SIZE = 4 * MiB;
 export function diskContract(name: string, openWorld: OpenWorld, newPath: NewPath): void {
   const test = suite(`disks: ${name}`);
   const check = (fact: string, body: (world: World, path: string) => Promise<void>): void => {
-    test(fact, inWorld(openWorld, (world) => body(world, newPath('disk'))));
+    test(
+      fact,
+      inWorld(openWorld, (world) => body(world, newPath('disk'))),
+    );
   };
   check('what was written is read back, wherever and in whatever size', writesAreReadBack);
   check('a new disk reads as zeros and has its size', newDiskIsZero);
@@ -37,7 +40,14 @@ async function writesAreReadBack(world: World, path: string): Promise<void> {
   const disk = await openDisk(world, path);
   const unit = disk.blockSizeBytes;
   const slot = world.memory.acquireSlot(MiB);
-  for (const [offset, length] of [[0, unit], [4096, 4096], [8192, 65_536], [MiB, MiB], [SIZE - unit, unit], [12_288, 8192]] as const) {
+  for (const [offset, length] of [
+    [0, unit],
+    [4096, 4096],
+    [8192, 65_536],
+    [MiB, MiB],
+    [SIZE - unit, unit],
+    [12_288, 8192],
+  ] as const) {
     fillPattern(world, slot, length, offset);
     assert.is(await answer((done) => disk.write(offset, slot, length, false, done)), 0);
     world.memory.bytes.fill(0, slot, slot + length);
@@ -128,7 +138,10 @@ async function refusals(world: World, path: string): Promise<void> {
   assert.is(await answer((done) => disk.writeVector(0, vector, false, done)), EINVAL);
   assert.is(await answer((done) => disk.discard(100, unit, done)), EINVAL);
   assert.is(await answer((done) => disk.read(0, slot, 8192, done)), 0);
-  assert.ok(world.memory.bytes.subarray(slot, slot + 8192).every((byte) => byte === 0), 'nothing was written');
+  assert.ok(
+    world.memory.bytes.subarray(slot, slot + 8192).every((byte) => byte === 0),
+    'nothing was written',
+  );
   assert.is(disk.inFlight, 0);
   await disk.close();
 }
@@ -184,9 +197,10 @@ async function closeWaits(world: World, path: string): Promise<void> {
   const disk = await openDisk(world, path);
   const slot = world.memory.acquireSlot(MiB);
   const order: string[] = [];
-  for (let index = 0; index < 32; index += 1) disk.write((index % 4) * MiB, slot, MiB, true, { complete: () => order.push('written') });
+  for (let index = 0; index < 32; index += 1)
+    disk.write((index % 4) * MiB, slot, MiB, true, { complete: (result) => order.push(`written ${result}`) });
   await Promise.all([disk.close().then(() => order.push('closed')), disk.close()]);
-  assert.equal(order, [...Array<string>(32).fill('written'), 'closed']);
+  assert.equal(order, [...Array<string>(32).fill('written 0'), 'closed']);
   assert.is.not(await answer((done) => disk.read(0, slot, 4096, done)), 0, 'a closed disk answers with an error');
 }
 

@@ -10,7 +10,10 @@ const decode = (bytes: Uint8Array | null): string | null => (bytes === null ? nu
 export function filesContract(name: string, openWorld: OpenWorld, newPath: NewPath): void {
   const test = suite(`files: ${name}`);
   const check = (fact: string, body: (world: World, path: string) => Promise<void>): void => {
-    test(fact, inWorld(openWorld, (world) => body(world, newPath('file'))));
+    test(
+      fact,
+      inWorld(openWorld, (world) => body(world, newPath('file'))),
+    );
   };
   check('a missing file reads as null', async ({ files }, path) => {
     assert.is(await files.read(path), null);

@@ -67,7 +67,8 @@ async function hugeBody(world: World): Promise<void> {
     calls += 1;
     return plain(200, '');
   });
-  const post = (body: Uint8Array): Promise<HttpResponse> => world.http.request({ ...get(server.port, '/'), method: 'POST', body });
+  const post = (body: Uint8Array): Promise<HttpResponse> =>
+    world.http.request({ ...get(server.port, '/'), method: 'POST', body });
   assert.is((await post(new Uint8Array(16 * MiB))).status, 200);
   assert.is((await post(new Uint8Array(16 * MiB + 1))).status, 413);
   assert.is(calls, 1);
@@ -107,7 +108,9 @@ async function manyAtOnce(world: World): Promise<void> {
   });
   for (let round = 0; round < 3; round += 1) {
     const numbers = Array.from({ length: 40 }, (_, index) => round * 100 + index);
-    const answers = await Promise.all(numbers.map(async (n) => decode((await world.http.request(get(server.port, `/?n=${n}`))).body)));
+    const answers = await Promise.all(
+      numbers.map(async (n) => decode((await world.http.request(get(server.port, `/?n=${n}`))).body)),
+    );
     assert.equal(answers.map(Number), numbers);
   }
   await server.close();

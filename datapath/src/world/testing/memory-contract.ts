@@ -13,7 +13,10 @@ export function memoryContract(name: string, openWorld: OpenWorld): void {
   test('reserve() of more than there is throws NO_SPACE', inWorld(openWorld, exhaustedReserve));
   test('slots of all sizes are aligned and none overlaps another or its headroom', inWorld(openWorld, slotsDoNotOverlap));
   test('memory given back in one size serves other sizes', inWorld(openWorld, sizesShareMemory));
-  test('when slots run out acquireSlot answers 0, and waiters are called first come, first served', inWorld(openWorld, waitersAreServedInOrder));
+  test(
+    'when slots run out acquireSlot answers 0, and waiters are called first come, first served',
+    inWorld(openWorld, waitersAreServedInOrder),
+  );
   test('a slot released twice is a bug', inWorld(openWorld, doubleRelease));
   test('crc32c has the published values', inWorld(openWorld, knownChecksums));
   test('crc32c equals the portable one for all lengths, alignments and seeds', inWorld(openWorld, equalChecksums));
@@ -38,7 +41,22 @@ async function exhaustedReserve({ memory }: World): Promise<void> {
 
 async function slotsDoNotOverlap({ memory }: World): Promise<void> {
   const taken: { start: number; end: number }[] = [];
-  const sizes = [1, 512, 4096, 4097, 8192, 16 * KiB, 20_000, 32 * KiB, 64 * KiB, 128 * KiB, 200_000, 256 * KiB, 512 * KiB, MAX_SLOT_BYTES];
+  const sizes = [
+    1,
+    512,
+    4096,
+    4097,
+    8192,
+    16 * KiB,
+    20_000,
+    32 * KiB,
+    64 * KiB,
+    128 * KiB,
+    200_000,
+    256 * KiB,
+    512 * KiB,
+    MAX_SLOT_BYTES,
+  ];
   for (let round = 0; round < 3; round += 1) {
     for (const size of sizes) {
       const offset = memory.acquireSlot(size);
@@ -51,7 +69,8 @@ async function slotsDoNotOverlap({ memory }: World): Promise<void> {
   taken.push({ start: reserved, end: reserved + MiB });
   taken.sort((a, b) => a.start - b.start);
   assert.ok(taken[0]!.start > 0 && taken.at(-1)!.end <= memory.sizeBytes);
-  for (let at = 1; at < taken.length; at += 1) assert.ok(taken[at - 1]!.end <= taken[at]!.start, `slot ${at} overlaps the one before`);
+  for (let at = 1; at < taken.length; at += 1)
+    assert.ok(taken[at - 1]!.end <= taken[at]!.start, `slot ${at} overlaps the one before`);
 }
 
 async function sizesShareMemory({ memory }: World): Promise<void> {
@@ -121,6 +140,10 @@ async function equalChecksums({ memory, random }: World): Promise<void> {
   for (const length of lengths) {
     const start = at + random.below(64);
     const seed = random.u32();
-    assert.is(memory.crc32c(start, length, seed), crc32c(memory.bytes, start, length, seed), `${length} bytes at ${start}, seed ${seed}`);
+    assert.is(
+      memory.crc32c(start, length, seed),
+      crc32c(memory.bytes, start, length, seed),
+      `${length} bytes at ${start}, seed ${seed}`,
+    );
   }
 }

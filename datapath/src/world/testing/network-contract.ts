@@ -27,14 +27,21 @@ export function networkContract(name: string, openWorld: OpenWorld, newPath: New
 function streamContract(name: string, openWorld: OpenWorld, newAddress: () => Address): void {
   const test = suite(`network streams: ${name}`);
   const check = (fact: string, body: (world: World, address: Address) => Promise<void>): void => {
-    test(fact, inWorld(openWorld, (world) => body(world, newAddress())));
+    test(
+      fact,
+      inWorld(openWorld, (world) => body(world, newAddress())),
+    );
   };
   check('bytes arrive whole and in order, in whatever pieces', bytesArriveInOrder);
-  check('reserved and owned output leave in the order of the calls, and owned memory is given back with 0', ownedAndReservedKeepOrder);
+  check(
+    'reserved and owned output leave in the order of the calls, and owned memory is given back with 0',
+    ownedAndReservedKeepOrder,
+  );
   check('receiveInto in the middle of a burst brings exactly its bytes', directInTheMiddleOfABurst);
   check('10 MB go both ways with back-pressure', bothWaysWithBackPressure);
   check('a paused stream stops its congested peer, and resuming drains it', pauseCongestsAndResumeDrains);
   check('destroy() cancels owned output, and onClosed comes last and not from within', destroyCancels);
+  check('a stream whose output finds no memory ends with NO_SPACE, and the others go on', outputWithoutMemory);
   check('after onClosed the target of a receiveInto is never touched', destroyedDirectTargetStaysUntouched);
   check('end() sends what is queued, then both sides see the end', endSendsAndCloses);
   check('what was queued when the peer ended is still sent', queuedOutputSurvivesThePeersEnd);
@@ -85,9 +92,16 @@ async function ownedAndReservedKeepOrder(world: World, address: Address): Promis
     });
     if (round % 10 === 9) await world.clock.sleep(1);
   }
-  await eventually(world, 'all bytes arrived and memory came back', () => received.receivedBytes >= position && results.length === owned);
+  await eventually(
+    world,
+    'all bytes arrived and memory came back',
+    () => received.receivedBytes >= position && results.length === owned,
+  );
   assert.is(received.mismatchAt, -1);
-  assert.equal(results, Array.from({ length: owned }, (_, index) => index));
+  assert.equal(
+    results,
+    Array.from({ length: owned }, (_, index) => index),
+  );
   assert.is(client.queuedBytes, 0);
   client.destroy();
 }
@@ -215,7 +229,12 @@ async function bothWaysWithBackPressure(world: World, address: Address): Promise
   });
   here.pump();
   there.pump();
-  await eventually(world, 'both sides have everything', () => here.receivedBytes >= total && there.receivedBytes >= total, 60_000);
+  await eventually(
+    world,
+    'both sides have everything',
+    () => here.receivedBytes >= total && there.receivedBytes >= total,
+    60_000,
+  );
   stutter.cancel();
   assert.is(here.receivedBytes, total);
   assert.is(there.receivedBytes, total);
@@ -232,7 +251,11 @@ async function pauseCongestsAndResumeDrains(world: World, address: Address): Pro
   server.pauseReceiving();
   sender.pump();
   await eventually(world, 'the sender is congested', () => client.isCongested);
-  await eventually(world, 'buffers are full', isStable(() => client.queuedBytes + receiver.receivedBytes));
+  await eventually(
+    world,
+    'buffers are full',
+    isStable(() => client.queuedBytes + receiver.receivedBytes),
+  );
   assert.ok(client.isCongested, `${client.queuedBytes} bytes are queued`);
   assert.ok(receiver.receivedBytes < 2 * MiB, `a paused stream received ${receiver.receivedBytes} bytes`);
   server.resumeReceiving();
@@ -268,7 +291,11 @@ async function destroyCancels(world: World, address: Address): Promise<void> {
       },
     });
   }
-  await eventually(world, 'buffers are full', isStable(() => client.queuedBytes));
+  await eventually(
+    world,
+    'buffers are full',
+    isStable(() => client.queuedBytes),
+  );
   const before = here.events.length;
   client.destroy();
   client.destroy();
@@ -276,8 +303,29 @@ async function destroyCancels(world: World, address: Address): Promise<void> {
   await eventually(world, 'the stream is closed', () => here.isClosed);
   assert.is(results.length, 48);
   assert.ok(results.includes(ECANCELED), `completions got ${[...new Set(results)].join(', ')}`);
-  assert.equal([...new Set(results)].filter((result) => result !== 0 && result !== ECANCELED), []);
+  assert.equal(
+    [...new Set(results)].filter((result) => result !== 0 && result !== ECANCELED),
+    [],
+  );
   assert.is(here.events.at(-1), 'closed CANCELLED');
+  assert.is(await answer((done) => client.writeOwned(slot, 4096, done)), ECANCELED, 'output after the end is refused');
+}
+
+async function outputWithoutMemory(world: World, address: Address): Promise<void> {
+  const here = new RecordingHandler(world);
+  const { client, server, listener } = await connectPair(world, address, here, new RecordingHandler(world));
+  const other = new RecordingHandler(world);
+  const otherStream = await world.network.connect(listener.address, 5000);
+  otherStream.handler = other;
+  fillPattern(world, otherStream.reserve(1), 1, 0);
+  server.pauseReceiving();
+  for (const size of [MiB, 4096]) {
+    while ((await codeOf((async () => world.memory.reserve(size))())) === 'nothing');
+  }
+  for (let count = 0; count < 1000; count += 1) client.reserve(RESERVE_MAX_BYTES);
+  await eventually(world, 'the stream is closed', () => here.isClosed);
+  assert.is(here.closedWith?.code, 'NO_SPACE');
+  assert.is(other.isClosed, false);
 }
 
 async function destroyedDirectTargetStaysUntouched(world: World, address: Address): Promise<void> {
@@ -382,7 +430,9 @@ async function hundredStreams(world: World, address: Address): Promise<void> {
   );
   for (let position = 0; position < 5000; position += 1000) {
     for (const { stream } of clients) fillPattern(world, stream.reserve(1000), 1000, position);
-    await eventually(world, 'everybody has the echo', () => clients.every(({ handler }) => handler.receivedBytes === position + 1000));
+    await eventually(world, 'everybody has the echo', () =>
+      clients.every(({ handler }) => handler.receivedBytes === position + 1000),
+    );
   }
   assert.ok(clients.every(({ handler }) => handler.mismatchAt === -1));
   for (const { stream } of clients) stream.end();

@@ -34,6 +34,7 @@ export interface Recording {
   readonly pending: readonly TraceEntry[];
   readonly operations: readonly RecordedOperation[];
   readonly checkpoints: number;
+  readonly checkedReads: number;
 }
 
 /** What a sector holds after operation `id` (0 = zeros). */
@@ -59,7 +60,7 @@ export async function record(seed: number, operationCount: number): Promise<Reco
   disk.random = random;
   const run = new Run({ world, memory }, disk, store, random);
   await run.perform(operationCount);
-  return { base, trace: disk.trace, pending: disk.pendingWrites, operations: run.operations, checkpoints: store.counters.checkpoints };
+  return { base, trace: disk.trace, pending: disk.pendingWrites, operations: run.operations, checkpoints: store.counters.checkpoints, checkedReads: run.checkedReads };
 }
 
 class Run implements DiskIoOwner {
@@ -70,7 +71,11 @@ class Run implements DiskIoOwner {
   readonly operations: RecordedOperation[] = [];
   /** Sectors of operations that are not acknowledged: 1. */
   readonly #underWay = VOLUMES.map(() => new Uint8Array(SECTORS));
+  /** Per volume and sector: the id of the last acknowledged operation. */
+  readonly #acknowledged = VOLUMES.map(() => new Uint32Array(SECTORS));
+  readonly #reads = new Set<RunRead>();
   #unsettled = 0;
+  checkedReads = 0;
 
   constructor(world: TestWorld, disk: MemoryDisk, store: DiskStore, random: TestRandom) {
     this.#world = world;
@@ -95,10 +100,16 @@ class Run implements DiskIoOwner {
   }
 
   ioDurable(io: DiskIo): void {
+    if (io.operation === DISK_READ) {
+      this.#checkRead(io);
+      return;
+    }
     const operation = io.tag as RecordedOperation;
     assert(io.result === 0 || io.result === 28, `operation ${operation.id}: errno ${io.result}`);
     operation.durableAt = io.result === 0 ? this.#disk.trace!.length : -1;
     this.#underWay[operation.volume]!.fill(0, operation.firstSector, operation.endSector);
+    const { volume, firstSector, endSector, isTrim, id } = operation;
+    if (io.result === 0) this.#acknowledged[volume]!.fill(isTrim ? 0 : id, firstSector, endSector);
   }
 
   ioSettled(io: DiskIo): void {
@@ -112,8 +123,12 @@ class Run implements DiskIoOwner {
     const random = this.#random;
     const volume = random.below(VOLUMES.length);
     const isTrim = random.chance(0.2);
-    const [firstSector, sectors] = this.#range(isTrim);
+    const [firstSector, sectors] = this.#range();
     const endSector = firstSector + sectors;
+    if (random.chance(0.3)) {
+      this.#submitRead(volume, firstSector, endSector);
+      return;
+    }
     if (this.#underWay[volume]!.subarray(firstSector, endSector).includes(1)) return;
     const id = this.operations.length + 1;
     const operation = { id, volume, isTrim, firstSector, endSector, submittedAt: this.#disk.trace!.length, durableAt: Infinity };
@@ -132,21 +147,81 @@ class Run implements DiskIoOwner {
       for (let sector = 0; sector < sectors; sector += 1) fillSector(words, sector * SECTOR_WORDS, id, volume, firstSector + sector);
     }
     this.operations.push(operation);
+    for (const read of this.#reads) if (read.overlaps(operation)) read.underWay.push(operation);
     this.#underWay[volume]!.fill(1, firstSector, endSector);
     this.#unsettled += 1;
     this.#store.submit(io);
   }
 
+  #submitRead(volume: number, firstSector: number, endSector: number): void {
+    const io = new DiskIo(this);
+    io.operation = DISK_READ;
+    io.volumeId = VOLUMES[volume]!;
+    io.offset = firstSector * 512;
+    io.length = (endSector - firstSector) * 512;
+    io.wantsCrc = this.#random.chance(0.5);
+    io.memory = this.#world.memory.acquireSlot(io.length);
+    if (io.memory === 0) return;
+    const read = new RunRead(volume, firstSector, endSector, this.#acknowledged[volume]!.slice(firstSector, endSector));
+    for (const operation of this.operations) if (operation.durableAt === Infinity && read.overlaps(operation)) read.underWay.push(operation);
+    io.tag = read;
+    this.#reads.add(read);
+    this.#unsettled += 1;
+    this.#store.submit(io);
+  }
+
+  /** Every sector is what was acknowledged before the read, or of an operation that was under way during it. */
+  #checkRead(io: DiskIo): void {
+    const read = io.tag as RunRead;
+    const { memory } = this.#world;
+    assert(io.result === 0, `read of ${io.length} bytes at ${io.offset}: errno ${io.result}${io.isCorrupt ? ', corrupt' : ''}`);
+    this.#reads.delete(read);
+    this.checkedReads += 1;
+    const words = new Uint32Array(memory.buffer, io.memory, io.length / 4);
+    const wanted = new Uint32Array(SECTOR_WORDS);
+    for (let sector = read.firstSector; sector < read.endSector; sector += 1) {
+      const at = (sector - read.firstSector) * SECTOR_WORDS;
+      const found = words[at]!;
+      const isExplained =
+        found === read.before[sector - read.firstSector] ||
+        read.underWay.some((each) => sector >= each.firstSector && sector < each.endSector && found === (each.isTrim ? 0 : each.id));
+      assert(isExplained, `a read found content of ${found} in volume ${read.volume} sector ${sector}, which nothing explains`);
+      fillSector(wanted, 0, found, read.volume, sector);
+      const start = io.memory + at * 4;
+      assert(Buffer.compare(memory.bytes.subarray(start, start + 512), new Uint8Array(wanted.buffer)) === 0, `sector ${sector} is mixed`);
+    }
+    if (io.wantsCrc) assert(io.crc === memory.crc32c(io.memory, io.length, 0), 'the checksum of a read is wrong');
+  }
+
   /** First sector and count: mostly small, some whole extents, a few of 1 MiB; half of them in a hot corner. */
-  #range(isTrim: boolean): [number, number] {
+  #range(): [number, number] {
     const random = this.#random;
     const kind = random.below(20);
-    const unit = kind < 6 ? 8 : kind < 12 ? 1 : kind < 17 ? 128 : 1;
-    const most = kind < 12 ? 12 : kind < 17 ? 4 : isTrim ? 2048 : 1 * (MiB / 512);
+    const unit = kind < 6 ? 8 : kind >= 12 && kind < 17 ? 128 : 1;
+    const most = kind < 12 ? 12 : kind < 17 ? 4 : MiB / 512;
     const limit = random.chance(0.5) ? (512 * KiB) / 512 : SECTORS;
-    const count = Math.min(limit, unit * (1 + random.below(kind < 17 && unit === 128 ? most : Math.max(1, Math.floor(most / (unit === 8 ? 1 : 1))))), MiB / 512);
+    const count = Math.min(limit, unit * (1 + random.below(most)));
     const first = random.below(Math.floor((limit - count) / unit) + 1) * unit;
     return [first, count];
+  }
+}
+
+class RunRead {
+  readonly volume: number;
+  readonly firstSector: number;
+  readonly endSector: number;
+  readonly before: Uint32Array;
+  readonly underWay: RecordedOperation[] = [];
+
+  constructor(volume: number, firstSector: number, endSector: number, before: Uint32Array) {
+    this.volume = volume;
+    this.firstSector = firstSector;
+    this.endSector = endSector;
+    this.before = before;
+  }
+
+  overlaps(operation: RecordedOperation): boolean {
+    return operation.volume === this.volume && operation.firstSector < this.endSector && operation.endSector > this.firstSector;
   }
 }
 

@@ -1,0 +1,58 @@
+// pfstore's command line: its flags, and the disks that they name. Called by bin/pfstore.
+import { PfError } from '../base/errors.ts';
+import { parseSize } from '../base/sizes.ts';
+import type { CommandSpec } from './flags.ts';
+
+export const STORE_COMMAND = {
+  name: 'pfstore',
+  summary: 'Runs a store: keeps replicas of volumes on its disks and serves them to clients and other stores.',
+  flags: {
+    disk: {
+      kind: 'list',
+      help: 'block device, or file that is created with this size; repeatable',
+      placeholder: 'PATH[=SIZE]',
+      isRequired: true,
+    },
+    host: { kind: 'string', help: 'failure domain: replicas are spread over hosts', placeholder: 'NAME', isRequired: true },
+    data: { kind: 'tcp-address', help: 'where to serve data', default: { kind: 'tcp', host: '0.0.0.0', port: 49162 } },
+    http: {
+      kind: 'tcp-address',
+      help: 'where to serve management and metrics',
+      default: { kind: 'tcp', host: '0.0.0.0', port: 49181 },
+    },
+    advertise: { kind: 'string', help: 'host name or address that others reach; default: where it listens', placeholder: 'HOST' },
+    conductor: { kind: 'list', help: 'address of a conductor; repeatable', placeholder: 'HOST:PORT', isRequired: true },
+    format: {
+      kind: 'string',
+      help: 'which disks to format: blank ones, none, or all whatever they hold',
+      choices: ['blank', 'never', 'force'],
+      default: 'blank',
+    },
+    erase: { kind: 'list', help: 'with --format force: each disk again, to confirm that it may be erased', placeholder: 'PATH' },
+    legacyClients: { kind: 'boolean', help: 'serve protocol version 1 clients, which carry no token' },
+    logLevel: { kind: 'string', help: 'what to log', choices: ['debug', 'info', 'warn', 'error'], default: 'info' },
+  },
+  examples: [
+    'pfstore --disk /dev/nvme1n1 --host rack1-a --advertise 10.0.0.7 --conductor 10.0.0.1:49180',
+    'pfstore --disk ./disk.img=8G --host a --data 127.0.0.1:0 --http 127.0.0.1:0 --conductor 127.0.0.1:49180',
+  ],
+} as const satisfies CommandSpec;
+
+export interface NamedDisk {
+  readonly path: string;
+  readonly createSizeBytes?: number;
+}
+
+/** Reads PATH[=SIZE]. Forced formatting wants every path confirmed. Errors: INVALID_ARGUMENT. */
+export function disksOf(texts: readonly string[], isForced: boolean, confirmed: readonly string[]): NamedDisk[] {
+  const disks = texts.map((text): NamedDisk => {
+    const at = text.lastIndexOf('=');
+    return at < 0 ? { path: text } : { path: text.slice(0, at), createSizeBytes: parseSize(text.slice(at + 1)) };
+  });
+  const unconfirmed = disks.find(({ path }) => isForced && !confirmed.includes(path));
+  if (unconfirmed === undefined) return disks;
+  throw new PfError(
+    'INVALID_ARGUMENT',
+    `pfstore: --format force erases "${unconfirmed.path}": confirm it with --erase ${unconfirmed.path}`,
+  );
+}

@@ -1,0 +1,180 @@
+// One seed of the whole cluster: draws a profile, runs clients against it while faults strike, heals everything, and checks.
+// Called by bin/sim.ts, by tests and by the mutants' runner. The same seed gives the same run: the report's trace hash proves it.
+//
+//   peace (200 ms) -> load and faults -> healing -> all in sync -> read back, agree, account, close
+import { formatErrorChain } from '../../base/errors.ts';
+import { formatFaults, planFaults, type PlannedFault } from '../fault-plan.ts';
+import { FaultRunner } from '../fault-runner.ts';
+import { SeededRandom } from '../seeded-random.ts';
+import { SimFailure } from '../simulator.ts';
+import { installThrowingGlobals } from '../throwing-globals.ts';
+import { checkEverything, settle } from './final-checks.ts';
+import { allowNoSpace, type LoadClient } from './load-client.ts';
+import { drawProfile, faultKnobs, formatProfile, START_MS, type Profile } from './profile.ts';
+import { emptyDisk, fillDisk, SimCluster } from './sim-cluster.ts';
+import { VolumeUnderLoad } from './volume-under-load.ts';
+
+export interface RunReport {
+  readonly seed: number;
+  /** Null when all was well. */
+  readonly violation: string | null;
+  readonly profile: string;
+  readonly faults: string;
+  readonly faultCount: number;
+  readonly traceHash: string;
+  readonly virtualMs: number;
+  readonly eventCount: number;
+  readonly requestCount: number;
+  readonly sectorsChecked: number;
+  /** The last log lines, only of a run that failed. */
+  readonly log: string;
+}
+
+const RUN_EVENTS_MAX = 5_000_000;
+const BLACKOUT_MS = 400;
+
+/** Never throws for what the cluster does; the report says what was wrong. */
+export async function runSeed(seed: number): Promise<RunReport> {
+  const profile = drawProfile(new SeededRandom(seed, 'profile'));
+  const run = new ClusterRun(seed, profile);
+  const uninstall = installThrowingGlobals();
+  try {
+    await run.run();
+    return run.report(null);
+  } catch (error) {
+    return run.report(error);
+  } finally {
+    uninstall();
+  }
+}
+
+/** Fails the run that is under way: for promises of its programs that nobody waited for. */
+export function failRunningSeed(error: unknown): void {
+  running?.cluster.sim.fail(error);
+}
+
+let running: ClusterRun | null = null;
+
+class ClusterRun {
+  readonly cluster: SimCluster;
+  readonly #seed: number;
+  readonly #profile: Profile;
+  readonly #volumes: VolumeUnderLoad[];
+  #plan: PlannedFault[] = [];
+  #faultCount = 0;
+  #isHealing = false;
+
+  constructor(seed: number, profile: Profile) {
+    this.#seed = seed;
+    this.#profile = profile;
+    this.cluster = new SimCluster(seed, profile);
+    this.#volumes = profile.volumes.map((shape) => new VolumeUnderLoad(this.cluster, shape, profile.load));
+    if (profile.freeExtents > 0) for (const volume of this.#volumes) volume.isFailureAllowed = allowNoSpace;
+  }
+
+  async run(): Promise<void> {
+    running = this;
+    try {
+      await this.#prepare();
+      await this.#strike();
+      await this.#heal();
+      await checkEverything(this.cluster, this.#volumes);
+    } finally {
+      running = null;
+    }
+  }
+
+  report(error: unknown): RunReport {
+    const { sim } = this.cluster;
+    const clients = this.#volumes.flatMap((volume) => volume.clients);
+    return {
+      seed: this.#seed,
+      violation: error === null ? null : formatErrorChain(error instanceof SimFailure ? error.cause : error),
+      profile: formatProfile(this.#profile),
+      faults: formatFaults(this.#plan),
+      faultCount: this.#faultCount,
+      traceHash: sim.traceHash,
+      virtualMs: sim.now,
+      eventCount: sim.eventCount,
+      requestCount: clients.reduce((sum, client) => sum + client.requestCount, 0),
+      sectorsChecked: this.#volumes.reduce((sum, volume) => sum + volume.history.sectorsChecked, 0),
+      log: error === null ? '' : `${error instanceof Error ? (error.stack ?? '') : ''}\n${sim.log.tail(400)}`,
+    };
+  }
+
+  async #prepare(): Promise<void> {
+    await this.cluster.start();
+    for (const volume of this.#volumes) await this.cluster.createVolume(volume.shape);
+    if (this.#profile.freeExtents > 0) for (const store of this.cluster.stores) await fillDisk(store, this.#profile.freeExtents);
+    for (const volume of this.#volumes) {
+      (await volume.opened('writer', false)).run(this.#profile.load.depth);
+      for (let index = 0; index < this.#profile.load.readerCount; index += 1) {
+        (await volume.opened(`reader${index}`, true)).run(this.#profile.load.readerDepth);
+      }
+    }
+  }
+
+  /** Load and faults, until the faults are over. */
+  async #strike(): Promise<void> {
+    const { cluster } = this;
+    const { sim } = cluster;
+    const profile = this.#profile;
+    const random = sim.random.fork('faults');
+    const startedAt = sim.now;
+    const storeNames = cluster.stores.map((store) => store.host.name);
+    const plans = faultKnobs(profile, storeNames, cluster.conductor.host.name).flatMap((knobs) => planFaults(random, knobs));
+    this.#plan = plans
+      .map((fault) => ({ ...fault, atMs: fault.atMs + startedAt, untilMs: fault.untilMs + startedAt }))
+      .sort((left, right) => left.atMs - right.atMs);
+    const runner = new FaultRunner(sim, this.#plan, (host) => {
+      for (const node of [cluster.conductor, ...cluster.stores]) if (node.host === host) node.start();
+    });
+    sim.network.faults.resetChance = profile.resetChance;
+    if (profile.takeoverAtMs > 0) sim.schedule(profile.takeoverAtMs, () => this.#takeOver(), 'takeover');
+    if (profile.blackoutAtMs > 0) {
+      sim.schedule(profile.blackoutAtMs, () => cluster.blackout(), 'blackout');
+      sim.schedule(profile.blackoutAtMs + BLACKOUT_MS, () => [cluster.conductor, ...cluster.stores].forEach((node) => node.powerOn()), 'power back');
+    }
+    await sim.run(startedAt + START_MS + profile.durationMs + 1, { maxEvents: RUN_EVENTS_MAX });
+    this.#faultCount = runner.begun.length;
+  }
+
+  async #heal(): Promise<void> {
+    const { cluster } = this;
+    this.#isHealing = true;
+    cluster.heal();
+    // A while of load in peace: what was broken must work again.
+    await cluster.sim.run(cluster.sim.now + 500);
+    if (this.#profile.freeExtents > 0) await this.#makeRoom();
+    await settle(cluster, this.#volumes);
+    if (!this.#profile.hasFinalBlackout) return;
+    cluster.blackout();
+    await cluster.sim.run(cluster.sim.now + BLACKOUT_MS);
+    cluster.heal();
+    await settle(cluster, this.#volumes);
+  }
+
+  /** A replica that found no space comes back only when there is space again. */
+  async #makeRoom(): Promise<void> {
+    const { sim, stores } = this.cluster;
+    for (const store of stores) {
+      await sim.run(() => store.isUp, { withinMs: 10_000 });
+      await emptyDisk(store);
+    }
+  }
+
+  /** A second writer opens the first volume; the first one is dead by then, or is about to be refused for good. */
+  #takeOver(): void {
+    const volume = this.#volumes[0]!;
+    const first: LoadClient = volume.clients[0]!;
+    const second = volume.client('writer-two', false);
+    first.mayBeFenced = true;
+    if (this.cluster.sim.random.fork('takeover').chance(0.4)) first.die();
+    second.process.post(0, 'takeover', () => {
+      void second.open().then(() => {
+        first.superseded();
+        if (!this.#isHealing) second.run(this.#profile.load.depth);
+      });
+    });
+  }
+}

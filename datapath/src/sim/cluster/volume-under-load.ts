@@ -1,0 +1,48 @@
+// One volume of a simulated cluster with its history, its hot set and its clients. Made by cluster-run.ts and by stories.
+import { BlockHistory } from '../checkers/block-history.ts';
+import { HotSet } from './hot-set.ts';
+import { allowNothing, LoadClient, type LoadClientOptions } from './load-client.ts';
+import type { LoadShape, VolumeShape } from './profile.ts';
+import type { SimCluster } from './sim-cluster.ts';
+
+export class VolumeUnderLoad {
+  readonly cluster: SimCluster;
+  readonly shape: VolumeShape;
+  readonly load: LoadShape;
+  readonly history: BlockHistory;
+  readonly hotSet: HotSet;
+  readonly touched = new Set<number>();
+  readonly clients: LoadClient[] = [];
+  /** What clients made from now on may see fail. */
+  isFailureAllowed: LoadClientOptions['isFailureAllowed'] = allowNothing;
+
+  constructor(cluster: SimCluster, shape: VolumeShape, load: LoadShape) {
+    this.cluster = cluster;
+    this.shape = shape;
+    this.load = load;
+    const random = cluster.sim.random.fork(`hot set of ${shape.name}`);
+    this.history = new BlockHistory({ volumeTag: cluster.nextVolumeTag(), sizeBytes: shape.sizeBytes, now: () => cluster.sim.now });
+    this.hotSet = new HotSet(random, shape.sizeBytes, load.extraRegions);
+  }
+
+  /** A client in a process and on a machine of its own; it has yet to open the volume. */
+  client(name: string, isReadOnly: boolean, deadlineMs?: number): LoadClient {
+    const { cluster, shape, history, hotSet, load, touched, isFailureAllowed } = this;
+    const options = { volume: shape.name, conductors: cluster.conductors, isReadOnly, history, hotSet, load, touched, isFailureAllowed };
+    const process = cluster.clientProcess(`${name}-of-${shape.name}`);
+    const client = new LoadClient(process, deadlineMs === undefined ? options : { ...options, deadlineMs });
+    this.clients.push(client);
+    return client;
+  }
+
+  /** As client(), and opens the volume. */
+  async opened(name: string, isReadOnly: boolean): Promise<LoadClient> {
+    const client = this.client(name, isReadOnly);
+    await client.process.perform(() => client.open());
+    return client;
+  }
+
+  get livingClients(): LoadClient[] {
+    return this.clients.filter((client) => client.process.isAlive);
+  }
+}
