@@ -11,8 +11,21 @@ const folder = dirname(fileURLToPath(import.meta.url));
 const output = join(folder, '..', 'build', 'pureflash.node');
 const stampPath = `${output}.stamp`;
 const compiler = process.env.CC ?? 'cc';
-const sources = readdirSync(folder).filter((name) => /\.[ch]$/.test(name)).sort();
-const flags = ['-std=gnu11', '-O2', '-g', '-fPIC', '-shared', '-fvisibility=hidden', '-Wall', '-Wextra', '-Werror=implicit', '-Wno-cast-function-type'];
+const sources = readdirSync(folder)
+  .filter((name) => /\.[ch]$/.test(name))
+  .sort();
+const flags = [
+  '-std=gnu11',
+  '-O2',
+  '-g',
+  '-fPIC',
+  '-shared',
+  '-fvisibility=hidden',
+  '-Wall',
+  '-Wextra',
+  '-Werror=implicit',
+  '-Wno-cast-function-type',
+];
 
 process.exitCode = main();
 

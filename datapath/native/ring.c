@@ -27,6 +27,9 @@
 #define POLL_USER_DATA 0xffffffffu
 // How often turns may follow one another before libuv has a look.
 #define MAX_RERUNS 16
+#define CQE_WORDS 4
+// So many completions end the sleep even if nobody waits for them.
+#define MAX_QUIET 1024
 
 // Word indices are known to world/node/ring.ts.
 struct control {
@@ -39,7 +42,8 @@ struct control {
   uint32_t poll_fired;   // TypeScript: libuv's descriptor became ready
   uint32_t enters;       // addon: io_uring_enter calls, for measurements
   uint32_t turns;        // addon: calls into TypeScript
-  uint32_t reserved[7];
+  uint32_t heeded;       // TypeScript: quiet completions count like others while this is not 0
+  uint32_t reserved[6];
 };
 
 struct ring {
@@ -56,6 +60,7 @@ struct ring {
   uint32_t *sq_head, *sq_tail, *cq_head, *cq_tail;
   uint32_t sq_mask, sq_entries, cq_entries;
   struct pf_sqe *sqes;
+  const uint32_t *cqe_words;
   void *rings;
   size_t rings_size, sqes_size;
   struct control control;
@@ -72,7 +77,9 @@ static int enter(struct ring *ring, int wait_ms, unsigned flags) {
   store(ring->sq_tail, control->sq_tail);
   uint32_t to_submit = control->sq_tail - load(ring->sq_head);
   if (wait_ms != 0) flags |= PF_ENTER_GETEVENTS | PF_ENTER_EXT_ARG;
-  long result = syscall(PF_SYS_ENTER, ring->fd, to_submit, wait_ms != 0 ? 1 : 0, flags, wait_ms != 0 ? &argument : NULL,
+  // What is there already is quiet, or we would not wait.
+  uint32_t wanted = wait_ms != 0 ? load(ring->cq_tail) - control->cq_head + 1 : 0;
+  long result = syscall(PF_SYS_ENTER, ring->fd, to_submit, wanted, flags, wait_ms != 0 ? &argument : NULL,
                         wait_ms != 0 ? sizeof argument : 0);
   int error = result < 0 ? errno : 0;
   control->sq_head = load(ring->sq_head);
@@ -84,6 +91,17 @@ static int enter(struct ring *ring, int wait_ms, unsigned flags) {
 }
 
 static bool has_completions(struct ring *ring) { return load(ring->cq_tail) != ring->control.cq_head; }
+
+// Whether a completion is there that somebody waits for. Quiet ones (the high word of their user data is not 0) wait for
+// company, so that a reply that has left does not cost a turn of its own.
+static bool has_notable_completions(struct ring *ring) {
+  uint32_t head = ring->control.cq_head, tail = load(ring->cq_tail);
+  if (ring->control.heeded != 0 || tail - head > MAX_QUIET) return tail != head;
+  for (; head != tail; head++) {
+    if (ring->cqe_words[(size_t)(head & (ring->cq_entries - 1)) * CQE_WORDS + 1] == 0) return true;
+  }
+  return false;
+}
 
 // Calls TypeScript; false when the environment is going away.
 static bool run_turn(struct ring *ring) {
@@ -133,7 +151,7 @@ static void hook(uv_prepare_t *handle) {
   int reruns = 0;
   uv_idle_stop(&ring->idle);
   while (ring->fd >= 0) {
-    if (has_completions(ring) || control->turn_wanted != 0) {
+    if (has_notable_completions(ring) || control->turn_wanted != 0) {
       if (!run_turn(ring)) break;
       if (ring->fd < 0) break;
       // Promises that were settled by this turn may have asked for another.
@@ -167,7 +185,7 @@ static void hook(uv_prepare_t *handle) {
     if (!ring->is_poll_armed) arm_poll(ring);
     int error = enter(ring, timeout_ms, 0);
     // A signal, or no kernel memory for a request: libuv has a look, then we try again.
-    if (error != 0 && error != -ETIME && !has_completions(ring)) {
+    if (error != 0 && error != -ETIME && !has_notable_completions(ring)) {
       yield_to_libuv(ring);
       break;
     }
@@ -250,6 +268,7 @@ static int map_rings(struct ring *ring, const struct pf_ring_params *params) {
   ring->sq_mask = params->sq_entries - 1;
   ring->sq_entries = params->sq_entries;
   ring->cq_entries = params->cq_entries;
+  ring->cqe_words = (const uint32_t *)(base + params->cq.cqes);
   uint32_t *array = (uint32_t *)(base + params->sq.array);
   for (uint32_t at = 0; at < params->sq_entries; at++) array[at] = at;
   return 0;

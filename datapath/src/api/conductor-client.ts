@@ -198,7 +198,7 @@ export class ConductorClient {
     for (let failures = 0; ; ) {
       const index = this.#current;
       try {
-        const timeoutMs = Math.max(1, Math.min(attempt.attemptMs, deadline - clock.now()));
+        const timeoutMs = Math.max(1, Math.ceil(Math.min(attempt.attemptMs, deadline - clock.now())));
         const target = {
           world: this.#world,
           address: this.#addresses[index]!,
@@ -217,7 +217,7 @@ export class ConductorClient {
         if (this.#current === index) this.#current = (index + 1) % this.#addresses.length;
         const pauseMs = pauseAfter(failures, this.#addresses.length);
         const end = wasReached ? deadline : Math.min(deadline, start + this.#unreachableMs);
-        if (clock.now() + pauseMs >= end) throw this.#givenUp(op, end - start, error);
+        if (clock.now() + pauseMs >= end) throw this.#givenUp(op, Math.round(end - start), error);
         if (pauseMs > 0) await clock.sleep(pauseMs, attempt.signal);
       }
     }

@@ -146,6 +146,21 @@ test('two of three that die together cost one new configuration', async () => {
   await cluster.end();
 });
 
+test('a store that stalls while another one dies holds the decision up until it is heard again', async () => {
+  const cluster = await SimCluster.start(21, 3);
+  await cluster.createVolume('data', 3);
+  await cluster.ask((client) => client.openVolume('data'));
+  cluster.killStore(1);
+  await cluster.run(450);
+  cluster.storeProcesses.get(2)!.pause();
+  await cluster.until(() => cluster.conductor.monitor.livenessOf(1) === 'DEAD');
+  await cluster.run(100);
+  assert.is(cluster.shardOf('data'), '1S* 2S 3S meta 1');
+  cluster.storeProcesses.get(2)!.resume();
+  await cluster.until(() => cluster.shardOf('data') === '1O 2S* 3S meta 2', 50);
+  await cluster.end();
+});
+
 test('a store that restarts between two heartbeats loses its place, and a late heartbeat of its old process is refused', async () => {
   const cluster = await SimCluster.start(5, 2);
   await cluster.createVolume('data', 2);

@@ -223,9 +223,11 @@ export class Replicator implements ShardHost {
     const shard = operation.shard!;
     const { offset, length } = operation.io;
     const lock = isLocked ? null : await lockRange(shard, offset, length);
+    const version = shard.role.metaVersion;
     const isRepaired = await healRange(shard, offset, length);
     if (lock !== null) shard.locks.release(lock);
-    operation.healed(isRepaired);
+    const isSame = shard.role.metaVersion === version && !shard.role.isClosing;
+    operation.healed(isRepaired ? 'repaired' : isSame ? 'damaged' : 'interrupted');
   }
 
   async #pause(ms: number): Promise<void> {

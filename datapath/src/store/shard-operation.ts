@@ -18,6 +18,9 @@ import { LEG_DONE, LEG_RETRY, LEG_SENT, LEG_UNUSED, LEG_WAITING, ReplicaLeg } fr
 import type { ReplicaLink } from './replica-link.ts';
 import type { Shard } from './shard.ts';
 
+/** Interrupted: the configuration changed meanwhile, so that nothing is known. */
+export type HealOutcome = 'repaired' | 'damaged' | 'interrupted';
+
 export class ShardOperation implements LockOwner, DiskIoOwner {
   readonly lock = new RangeLock(this);
   readonly io = new DiskIo(this);
@@ -165,15 +168,16 @@ export class ShardOperation implements LockOwner, DiskIoOwner {
   }
 
   /** The damaged blocks have been repaired, or could not be. */
-  healed(isRepaired: boolean): void {
+  healed(outcome: HealOutcome): void {
     this.busy -= 1;
     if (this.io.operation === DISK_READ) {
       this.pending = 0;
-      if (isRepaired) this.begin(this.shard!, this.command!);
-      else this.#acknowledge(STATUS_CORRUPT);
+      if (outcome === 'repaired') this.begin(this.shard!, this.command!);
+      else if (outcome === 'damaged') this.#acknowledge(STATUS_CORRUPT);
+      else this.refuse(STATUS_NOT_READY);
       return;
     }
-    if (isRepaired && !this.isStopped) {
+    if (outcome === 'repaired' && !this.isStopped) {
       this.busy += 1;
       this.shard!.diskWrites += 1;
       this.shard!.disk.submit(this.io);

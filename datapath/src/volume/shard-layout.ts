@@ -19,7 +19,10 @@ export function targetsOf(config: VolumeConfig): readonly ShardTarget[] {
   return Array.from({ length: count }, (_, index) => {
     const shard = byIndex.get(index);
     if (shard === undefined) {
-      throw new PfError('PROTOCOL_ERROR', `the layout of volume "${config.volume_name}" has no shard ${index} of ${count}; the conductor is at fault`);
+      throw new PfError(
+        'PROTOCOL_ERROR',
+        `the layout of volume "${config.volume_name}" has no shard ${index} of ${count}; the conductor is at fault`,
+      );
     }
     return targetOf(shard, config);
   });
@@ -28,7 +31,10 @@ export function targetsOf(config: VolumeConfig): readonly ShardTarget[] {
 function targetOf(shard: ShardConfig, config: VolumeConfig): ShardTarget {
   const primary = shard.replicas.find((replica) => replica.index === shard.primary_rep_index);
   if (primary === undefined) {
-    throw new PfError('PROTOCOL_ERROR', `the layout of volume "${config.volume_name}" names no primary for shard ${shard.index}; the conductor is at fault`);
+    throw new PfError(
+      'PROTOCOL_ERROR',
+      `the layout of volume "${config.volume_name}" names no primary for shard ${shard.index}; the conductor is at fault`,
+    );
   }
   return { metaVersion: shard.meta_ver, storeId: primary.store_id, address: primary.address };
 }

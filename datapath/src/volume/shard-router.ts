@@ -142,7 +142,8 @@ export class ShardRouter implements CommandOwner {
   expire(requests: readonly VolumeRequest[]): void {
     const sessions = new Set<ClientSession>();
     for (const request of requests) {
-      for (let piece = request.firstPiece; piece !== null; piece = piece.nextOfParent) if (piece.session !== null) sessions.add(piece.session);
+      for (let piece = request.firstPiece; piece !== null; piece = piece.nextOfParent)
+        if (piece.session !== null) sessions.add(piece.session);
     }
     for (const session of sessions) void session.close();
     for (const shard of this.#withParked) this.#flush(shard);
@@ -224,7 +225,8 @@ export class ShardRouter implements CommandOwner {
         if (this.#withParked.size === 0 || this.failure !== null) break;
         this.#lastAskMs = clock.now();
         const error = await this.#ask();
-        if (error !== '' && error !== complaint) log.warn('cannot get the layout of a volume; asking again', { volume: this.#volumeName, error });
+        if (error !== '' && error !== complaint)
+          log.warn('cannot get the layout of a volume; asking again', { volume: this.#volumeName, error });
         complaint = error;
       }
     } catch (error) {
@@ -239,14 +241,19 @@ export class ShardRouter implements CommandOwner {
     const { client, isReadOnly } = this.#options;
     const attach = isReadOnly ? { isReadOnly: true } : { attachEpoch: this.#attachEpoch };
     try {
-      const config = await client.openVolume(this.#volumeName, { ...attach, deadlineMs: ASK_DEADLINE_MS, signal: this.#abort.signal });
+      const config = await client.openVolume(this.#volumeName, {
+        ...attach,
+        deadlineMs: ASK_DEADLINE_MS,
+        signal: this.#abort.signal,
+      });
       this.#take(config);
       return '';
     } catch (error) {
       if (this.#abort.signal.aborted) return '';
       const code = errorCodeOf(error);
       if (code === 'FENCED' && !isReadOnly) this.#fail(this.#fencedError());
-      else if (code === 'NOT_FOUND') this.#fail(new PfError('NOT_FOUND', `volume "${this.#volumeName}" exists no more`, { cause: error }));
+      else if (code === 'NOT_FOUND')
+        this.#fail(new PfError('NOT_FOUND', `volume "${this.#volumeName}" exists no more`, { cause: error }));
       return formatErrorChain(error);
     }
   }

@@ -97,7 +97,10 @@ export class StorePath {
       if (this.#isClosed) return await session.close();
       if (session.protocolVersion < PROTOCOL_V2) {
         await session.close();
-        throw new PfError('UNSUPPORTED', `store ${session.peer} speaks protocol version ${session.protocolVersion}: a volume client needs version 2`);
+        throw new PfError(
+          'UNSUPPORTED',
+          `store ${session.peer} speaks protocol version ${session.protocolVersion}: a volume client needs version 2`,
+        );
       }
       this.#sessions[connection] = session;
       this.#hasComplained = false;

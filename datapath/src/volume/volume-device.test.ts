@@ -21,10 +21,10 @@ test('a request over a shard border is cut there and joined again', async () => 
     const offset = GiB / 4 - 64 * KiB;
     fillPattern(world.memory, memory, 128 * KiB, 9);
     assert.is(await new TestRequest(WRITE, offset, 128 * KiB, memory).run(device), 0);
-    assert.equal(cluster.stores.map((store) => store.memory.seen.map(({ offset, length }) => [offset, length])), [
-      [[268369920, 65536]],
-      [[268435456, 65536]],
-    ]);
+    assert.equal(
+      cluster.stores.map((store) => store.memory.seen.map(({ offset, length }) => [offset, length])),
+      [[[268369920, 65536]], [[268435456, 65536]]],
+    );
     world.memory.bytes.fill(0, memory, memory + 128 * KiB);
     assert.is(await new TestRequest(READ, offset, 128 * KiB, memory).run(device), 0);
     assert.ok(patternMatches(world.memory, memory, 128 * KiB, 9));
@@ -170,7 +170,10 @@ test('a store whose machine dies is left for the new primary as soon as the cond
     for (const write of writes) device.submit(write);
     cluster.sim.schedule(1500, () => [0, 2].forEach((shard) => cluster.move(shard, 1)));
     for (const write of writes) assert.is(await write.done, 0);
-    assert.ok(device.stats.longestStallMs > 1000 && device.stats.longestStallMs < 2000, `stalled ${device.stats.longestStallMs} ms`);
+    assert.ok(
+      device.stats.longestStallMs > 1000 && device.stats.longestStallMs < 2000,
+      `stalled ${device.stats.longestStallMs} ms`,
+    );
     await device.close();
   });
 });
@@ -185,7 +188,10 @@ test('a primary that freezes is noticed by its silence', async () => {
     cluster.move(0, 1);
     cluster.move(2, 1);
     assert.is(await new TestRequest(READ, 0, 4096, slot).run(device), 0);
-    assert.ok(device.stats.longestStallMs > 900 && device.stats.longestStallMs < 1600, `stalled ${device.stats.longestStallMs} ms`);
+    assert.ok(
+      device.stats.longestStallMs > 900 && device.stats.longestStallMs < 1600,
+      `stalled ${device.stats.longestStallMs} ms`,
+    );
     cluster.stores[0]!.process.resume();
     await device.close();
   });
@@ -236,7 +242,10 @@ test('a conductor that answers an older layout is not followed', async () => {
     const device = await cluster.openVolume(world);
     cluster.move(0, 1);
     assert.is(await new TestRequest(TRIM, 0, 4096).run(device), 0);
-    cluster.answersLayout = { ...cluster.layout, shards: cluster.layout.shards.map((shard) => ({ ...shard, meta_ver: 1, primary_rep_index: 0 })) };
+    cluster.answersLayout = {
+      ...cluster.layout,
+      shards: cluster.layout.shards.map((shard) => ({ ...shard, meta_ver: 1, primary_rep_index: 0 })),
+    };
     const startedMs = world.clock.now();
     const { memory } = cluster.stores[1]!;
     memory.judge = (command) => (world.clock.now() - startedMs < 400 ? STATUS_NOT_READY : cluster.judge(1, command));
@@ -279,7 +288,8 @@ test('a fenced writer fails at once and for good, and its flushes with it', asyn
     assert.is(first.failure?.code, 'FENCED');
     assert.equal(cluster.opens, ['write', 'write'], 'the status alone is enough');
     const seen = cluster.stores[0]!.memory.seen.length;
-    for (const operation of [READ, WRITE, FLUSH, TRIM] as const) assert.is(await new TestRequest(operation, 0, 4096, slot).run(first), EIO);
+    for (const operation of [READ, WRITE, FLUSH, TRIM] as const)
+      assert.is(await new TestRequest(operation, 0, 4096, slot).run(first), EIO);
     assert.is(cluster.stores[0]!.memory.seen.length, seen, 'nothing more is sent');
     assert.is(await new TestRequest(WRITE, 0, 4096, slot).run(second), 0);
     await first.close();
@@ -427,14 +437,21 @@ test('the map of written blocks comes as extents that cover the range exactly', 
     const slot = world.memory.acquireSlot(64 * KiB);
     await new TestRequest(WRITE, GiB / 4 - 8 * KiB, 16 * KiB, slot).run(device);
     await new TestRequest(WRITE, 512, 512, slot).run(device);
-    const extents = (await device.extents(512, GiB / 4 + MiB)).map(({ length, isAllocated, isZero }) => [length, isAllocated, isZero]);
+    const extents = (await device.extents(512, GiB / 4 + MiB)).map(({ length, isAllocated, isZero }) => [
+      length,
+      isAllocated,
+      isZero,
+    ]);
     assert.equal(extents, [
       [3584, true, false],
       [268423168, false, true],
       [16384, true, false],
       [1040896, false, true],
     ]);
-    assert.is((await device.extents(0, GiB)).reduce((sum, extent) => sum + extent.length, 0), GiB);
+    assert.is(
+      (await device.extents(0, GiB)).reduce((sum, extent) => sum + extent.length, 0),
+      GiB,
+    );
     assert.is((world.memory as Arena).takenSlots, 1);
     await device.close();
   });

@@ -62,7 +62,10 @@ export const MAXIMUM_OUTSTANDING = 65536;
 export async function openVolume(world: World, request: OpenVolumeRequest): Promise<VolumeDevice> {
   const connections = request.connections ?? 1;
   if (!Number.isInteger(connections) || connections < 1 || connections > 16) {
-    throw new PfError('INVALID_ARGUMENT', `cannot open volume "${request.name}" with ${connections} connections: 1 to 16 are possible`);
+    throw new PfError(
+      'INVALID_ARGUMENT',
+      `cannot open volume "${request.name}" with ${connections} connections: 1 to 16 are possible`,
+    );
   }
   const client = new ConductorClient(world, request.conductors);
   const config = await client.openVolume(request.name, { isReadOnly: request.isReadOnly ?? false });
@@ -138,7 +141,9 @@ export class VolumeDevice implements BlockDevice, PieceOwner, VolumeRequestOwner
 
   extents(offset: number, length: number): Promise<readonly BlockExtent[]> {
     if (offset < 0 || length < 0 || offset + length > this.sizeBytes) {
-      return Promise.reject(new PfError('OUT_OF_RANGE', `cannot map ${length} bytes at ${offset} of volume "${this.name}": it has ${this.sizeBytes}`));
+      return Promise.reject(
+        new PfError('OUT_OF_RANGE', `cannot map ${length} bytes at ${offset} of volume "${this.name}": it has ${this.sizeBytes}`),
+      );
     }
     const query = (at: number, bytes: number, memory: number): Promise<number> => this.#query(at, bytes, memory);
     return readWrittenMap(this.#world.memory, { name: this.name, shardBytes: this.shardBytes }, offset, length, query);

@@ -78,7 +78,8 @@ for (let seed = FIRST_SEED; seed < FIRST_SEED + SEEDS; seed += 1) {
     await cluster.onClient(async (world) => {
       const device = await cluster.openVolume(world, { connections: 1 + random.below(3), depth: 4 + random.below(60) });
       schedule(cluster, random);
-      for (const { memory, process } of cluster.stores) memory.later = (execute) => void process.world.clock.after(random.below(40), execute);
+      for (const { memory, process } of cluster.stores)
+        memory.later = (execute) => void process.world.clock.after(random.below(40), execute);
       const bases = Array.from({ length: WORKERS }, (_, index) => (index + 1) * 16 * MiB - (index % 4 === 3 ? 128 * KiB : 0));
       await Promise.all(bases.map((base) => work(world, device, random, base)));
       assert.is(device.outstanding, 0);

@@ -20,14 +20,15 @@ export async function readWrittenMap(
 ): Promise<readonly BlockExtent[]> {
   const list = new ExtentList();
   const end = offset + length;
-  for (let from = alignDown(offset, BLOCK_BYTES); from < end;) {
+  for (let from = alignDown(offset, BLOCK_BYTES); from < end; ) {
     const shardEnd = (Math.floor(from / volume.shardBytes) + 1) * volume.shardBytes;
     const to = Math.min(alignUp(end, BLOCK_BYTES), shardEnd, from + MAX_TRIM_BYTES);
     const bitmapBytes = payloadBytesFromStore(OP_QUERY_WRITTEN, to - from);
     const slot = await slotOf(memory, bitmapBytes);
     try {
       const errno = await query(from, to - from, slot);
-      if (errno !== 0) throw new PfError('IO_ERROR', `cannot map ${to - from} bytes at ${from} of volume "${volume.name}": errno ${errno}`);
+      if (errno !== 0)
+        throw new PfError('IO_ERROR', `cannot map ${to - from} bytes at ${from} of volume "${volume.name}": errno ${errno}`);
       addRuns(list, memory.bytes, slot, from, to, offset, end);
     } finally {
       memory.releaseSlot(slot);
@@ -38,9 +39,17 @@ export async function readWrittenMap(
 }
 
 /** Runs of equal bits, cut to [offset, end). */
-function addRuns(list: ExtentList, bytes: Uint8Array, bitmap: number, from: number, to: number, offset: number, end: number): void {
+function addRuns(
+  list: ExtentList,
+  bytes: Uint8Array,
+  bitmap: number,
+  from: number,
+  to: number,
+  offset: number,
+  end: number,
+): void {
   const count = (to - from) / BLOCK_BYTES;
-  for (let block = 0; block < count;) {
+  for (let block = 0; block < count; ) {
     const isWritten = isSet(bytes, bitmap, block);
     let next = block + 1;
     while (next < count && isSet(bytes, bitmap, next) === isWritten) next += 1;
@@ -51,7 +60,8 @@ function addRuns(list: ExtentList, bytes: Uint8Array, bitmap: number, from: numb
   }
 }
 
-const isSet = (bytes: Uint8Array, bitmap: number, block: number): boolean => (bytes[bitmap + (block >> 3)]! & (1 << (block & 7))) !== 0;
+const isSet = (bytes: Uint8Array, bitmap: number, block: number): boolean =>
+  (bytes[bitmap + (block >> 3)]! & (1 << (block & 7))) !== 0;
 
 async function slotOf(memory: IoMemory, sizeBytes: number): Promise<number> {
   for (;;) {

@@ -116,7 +116,12 @@ class HandshakeReceiver implements StreamHandler {
   onBytes(offset: number, length: number): void {
     if (this.#session !== null) return this.#session.onBytes(offset, length);
     if (this.#have + length > HANDSHAKE_BYTES) {
-      return this.fail(new PfError('PROTOCOL_ERROR', `store ${this.#peer} sent ${this.#have + length} bytes before the first request: 32 were wanted`));
+      return this.fail(
+        new PfError(
+          'PROTOCOL_ERROR',
+          `store ${this.#peer} sent ${this.#have + length} bytes before the first request: 32 were wanted`,
+        ),
+      );
     }
     this.#partial.set(this.#memory.bytes.subarray(offset, offset + length), this.#have);
     this.#have += length;
@@ -134,6 +139,12 @@ class HandshakeReceiver implements StreamHandler {
   onClosed(error: PfError | null): void {
     this.#closed = { error };
     if (this.#session !== null) return this.#session.onClosed(error);
-    this.#reject(new PfError('CONNECTION_LOST', `store ${this.#peer} closed the connection during the handshake`, error === null ? {} : { cause: error }));
+    this.#reject(
+      new PfError(
+        'CONNECTION_LOST',
+        `store ${this.#peer} closed the connection during the handshake`,
+        error === null ? {} : { cause: error },
+      ),
+    );
   }
 }

@@ -118,7 +118,14 @@ export class ClientSession implements StoreLink, StreamHandler, SlotsOwner {
       protocolVersion: options.protocolVersion ?? PROTOCOL_V2,
     };
     const connection = await shakeHands(world, address, wish, options.connectTimeoutMs ?? 1000);
-    const session = new ClientSession(world, connection.stream, formatAddress(address), connection.version, connection.depth, options);
+    const session = new ClientSession(
+      world,
+      connection.stream,
+      formatAddress(address),
+      connection.version,
+      connection.depth,
+      options,
+    );
     connection.handOver(session);
     return session;
   }
@@ -267,7 +274,8 @@ export class ClientSession implements StoreLink, StreamHandler, SlotsOwner {
   #pump(): void {
     if (this.#isPumping) return;
     this.#isPumping = true;
-    while (this.#isUp && this.#queue.count > 0 && this.#slots.hasFree && !this.#stream.isCongested) this.#send(this.#queue.shift()!);
+    while (this.#isUp && this.#queue.count > 0 && this.#slots.hasFree && !this.#stream.isCongested)
+      this.#send(this.#queue.shift()!);
     this.#isPumping = false;
   }
 
@@ -279,7 +287,10 @@ export class ClientSession implements StoreLink, StreamHandler, SlotsOwner {
     if (command === null || command.commandSequence >>> 0 !== reply.commandSequence) {
       const what = command === null ? 'which is not in flight' : `sent as number ${command.commandSequence}`;
       this.#goDown(
-        new PfError('PROTOCOL_ERROR', `store ${this.peer} answered command ${reply.commandId} number ${reply.commandSequence}, ${what}; closing`),
+        new PfError(
+          'PROTOCOL_ERROR',
+          `store ${this.peer} answered command ${reply.commandId} number ${reply.commandSequence}, ${what}; closing`,
+        ),
       );
       return;
     }
@@ -335,7 +346,12 @@ export class ClientSession implements StoreLink, StreamHandler, SlotsOwner {
     if (this.kind === KIND_LEGACY) return;
     const limit = this.#options.silenceLimitMs ?? 1000;
     if (limit > 0 && now - this.#aliveMs >= limit) {
-      this.#goDown(new PfError('TIMEOUT', `store ${this.peer} was silent for ${Math.round(now - this.#aliveMs)} ms with ${this.inFlight} requests waiting`));
+      this.#goDown(
+        new PfError(
+          'TIMEOUT',
+          `store ${this.peer} was silent for ${Math.round(now - this.#aliveMs)} ms with ${this.inFlight} requests waiting`,
+        ),
+      );
     } else if (this.kind === KIND_CLIENT) {
       const head = this.#reserve(HEAD_BYTES);
       if (head !== 0) encodeHead(this.#world.memory.view, head, this.#heartbeat, this.kind, SESSION_COMMAND_ID, 0, 0);

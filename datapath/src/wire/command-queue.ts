@@ -38,7 +38,8 @@ export class CommandQueue {
 
   #grow(): void {
     const larger = new Array<StoreCommand | null>(this.#ring.length * 2).fill(null);
-    for (let index = 0; index < this.#count; index += 1) larger[index] = this.#ring[(this.#head + index) & (this.#ring.length - 1)]!;
+    for (let index = 0; index < this.#count; index += 1)
+      larger[index] = this.#ring[(this.#head + index) & (this.#ring.length - 1)]!;
     this.#ring = larger;
     this.#head = 0;
   }

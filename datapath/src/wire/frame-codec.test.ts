@@ -73,7 +73,15 @@ const LEGACY = { kind: KIND_LEGACY, volumeId: VOLUME, metaVersion: 0x0102 } as c
 const HEADS: Readonly<Record<string, Fields>> = {
   'v1-write': { ...LEGACY, opcode: OP_WRITE, commandId: 7, offset: 0x12345678000, length: 4096, commandSequence: 1 },
   'v1-read': { ...LEGACY, opcode: OP_READ, commandId: 255, snapshotSequence: 5, offset: 0, length: 131072 },
-  'v2-write': { ...CLIENT, opcode: OP_WRITE, flags: 3, commandId: 1, offset: 70368744173568, length: 4096, payloadCrc: 0x8a9136aa },
+  'v2-write': {
+    ...CLIENT,
+    opcode: OP_WRITE,
+    flags: 3,
+    commandId: 1,
+    offset: 70368744173568,
+    length: 4096,
+    payloadCrc: 0x8a9136aa,
+  },
   'v2-read': { ...CLIENT, opcode: OP_READ, commandId: 2, offset: 68719476736, length: 1048576 },
   'v2-heartbeat': { ...CLIENT, opcode: OP_HEARTBEAT, commandId: 0xffff, metaVersion: 0, attachEpoch: 0 },
   'v2-flush': { ...CLIENT, opcode: OP_FLUSH, commandId: 3 },
@@ -91,17 +99,64 @@ const HEADS: Readonly<Record<string, Fields>> = {
     sequence: 1099511627781,
     commitMark: 1099511627778,
   },
-  'v2-replicate-trim': { ...REPLICATION, opcode: OP_REPLICATE_TRIM, flags: 4, commandId: 9, offset: 0, length: 65536, sequence: 70000 },
+  'v2-replicate-trim': {
+    ...REPLICATION,
+    opcode: OP_REPLICATE_TRIM,
+    flags: 4,
+    commandId: 9,
+    offset: 0,
+    length: 65536,
+    sequence: 70000,
+  },
   'v2-read-replica': { ...REPLICATION, opcode: OP_READ_REPLICA, commandId: 10, offset: 65536, length: 65536 },
-  'v2-replication-heartbeat': { ...REPLICATION, opcode: OP_HEARTBEAT, commandId: 11, offset: 68719476736, sequence: 12, commitMark: 12 },
+  'v2-replication-heartbeat': {
+    ...REPLICATION,
+    opcode: OP_HEARTBEAT,
+    commandId: 11,
+    offset: 68719476736,
+    sequence: 12,
+    commitMark: 12,
+  },
 };
 
 const REPLIES: Readonly<Record<string, ReplyFrame & { readonly kind: ConnectionKind }>> = {
   'v1-reply': { kind: KIND_LEGACY, status: 0, metaVersion: 0, commandId: 7, flags: 0, commandSequence: 1, payloadCrc: 0 },
-  'v1-reply-reopen': { kind: KIND_LEGACY, status: 0x4000, metaVersion: 0x0103, commandId: 7, flags: 0, commandSequence: 1, payloadCrc: 0 },
-  'v2-reply-read': { kind: KIND_CLIENT, status: 0, metaVersion: 3, commandId: 2, flags: 2, commandSequence: 0, payloadCrc: 0x8a9136aa },
-  'v2-reply-fenced': { kind: KIND_CLIENT, status: 0xd1, metaVersion: 3, commandId: 1, flags: 0, commandSequence: 2, payloadCrc: 0 },
-  'v2-sign-of-life': { kind: KIND_CLIENT, status: 0, metaVersion: 0, commandId: 0xffff, flags: 0, commandSequence: 0, payloadCrc: 0 },
+  'v1-reply-reopen': {
+    kind: KIND_LEGACY,
+    status: 0x4000,
+    metaVersion: 0x0103,
+    commandId: 7,
+    flags: 0,
+    commandSequence: 1,
+    payloadCrc: 0,
+  },
+  'v2-reply-read': {
+    kind: KIND_CLIENT,
+    status: 0,
+    metaVersion: 3,
+    commandId: 2,
+    flags: 2,
+    commandSequence: 0,
+    payloadCrc: 0x8a9136aa,
+  },
+  'v2-reply-fenced': {
+    kind: KIND_CLIENT,
+    status: 0xd1,
+    metaVersion: 3,
+    commandId: 1,
+    flags: 0,
+    commandSequence: 2,
+    payloadCrc: 0,
+  },
+  'v2-sign-of-life': {
+    kind: KIND_CLIENT,
+    status: 0,
+    metaVersion: 0,
+    commandId: 0xffff,
+    flags: 0,
+    commandSequence: 0,
+    payloadCrc: 0,
+  },
 };
 
 test('handshakes have their golden bytes', () => {
@@ -180,7 +235,8 @@ test('opcodes are refused on connections that may not carry them', () => {
     [0, KIND_CLIENT],
     [255, KIND_CLIENT],
   ];
-  for (const [opcode, kind] of refused) assert.is(decodeWith({ opcode, kind, length: 4096 }), STATUS_INVALID_OPCODE, `opcode ${opcode} kind ${kind}`);
+  for (const [opcode, kind] of refused)
+    assert.is(decodeWith({ opcode, kind, length: 4096 }), STATUS_INVALID_OPCODE, `opcode ${opcode} kind ${kind}`);
 });
 
 test('lengths, alignment and offsets have limits', () => {
@@ -226,7 +282,12 @@ test('the commit mark is known only when it is less than 65535 behind', () => {
     [5, 9, 0],
   ] as const) {
     const bytes = new Uint8Array(HEAD_BYTES);
-    const command = Object.assign(new StoreCommand({ commandDone: () => {} }), { opcode: OP_REPLICATE_TRIM, length: 512, sequence, commitMark });
+    const command = Object.assign(new StoreCommand({ commandDone: () => {} }), {
+      opcode: OP_REPLICATE_TRIM,
+      length: 512,
+      sequence,
+      commitMark,
+    });
     encodeHead(viewOf(bytes), 0, command, KIND_REPLICATION, 0, 0, 0);
     const decoded = freshCommand();
     decodeHead(viewOf(bytes), 0, decoded, KIND_REPLICATION);
@@ -238,11 +299,17 @@ test('payload lengths follow from opcode and length', () => {
   assert.equal([payloadBytesToStore(OP_WRITE, 4096), payloadBytesFromStore(OP_WRITE, 4096)], [4096, 0]);
   assert.equal([payloadBytesToStore(OP_READ, 4096), payloadBytesFromStore(OP_READ, 4096)], [0, 4096]);
   assert.equal([payloadBytesToStore(OP_TRIM, 4096), payloadBytesFromStore(OP_TRIM, 4096)], [0, 0]);
-  assert.equal([4096, 32768, 36864, MAX_TRIM_BYTES].map((length) => payloadBytesFromStore(OP_QUERY_WRITTEN, length)), [1, 1, 2, 32768]);
+  assert.equal(
+    [4096, 32768, 36864, MAX_TRIM_BYTES].map((length) => payloadBytesFromStore(OP_QUERY_WRITTEN, length)),
+    [1, 1, 2, 32768],
+  );
 });
 
 test('the kind of a connection follows from version and volume', () => {
-  assert.equal([kindOf(1, 0), kindOf(1, VOLUME), kindOf(2, VOLUME), kindOf(2, 0)], [KIND_LEGACY, KIND_LEGACY, KIND_CLIENT, KIND_REPLICATION]);
+  assert.equal(
+    [kindOf(1, 0), kindOf(1, VOLUME), kindOf(2, VOLUME), kindOf(2, 0)],
+    [KIND_LEGACY, KIND_LEGACY, KIND_CLIENT, KIND_REPLICATION],
+  );
 });
 
 function freshCommand(): ServerCommand {
@@ -252,7 +319,11 @@ function freshCommand(): ServerCommand {
 function decodeWith(fields: { opcode: number; offset?: number; length?: number; kind: ConnectionKind }): number {
   const bytes = new Uint8Array(HEAD_BYTES);
   const { kind, ...rest } = fields;
-  const command = Object.assign(new StoreCommand({ commandDone: () => {} }), { volumeId: VOLUME, snapshotSequence: SNAPSHOT_HEAD, ...rest });
+  const command = Object.assign(new StoreCommand({ commandDone: () => {} }), {
+    volumeId: VOLUME,
+    snapshotSequence: SNAPSHOT_HEAD,
+    ...rest,
+  });
   encodeHead(viewOf(bytes), 0, command, kind, 1, FLAG_CRC, 0);
   return decodeHead(viewOf(bytes), 0, freshCommand(), kind);
 }

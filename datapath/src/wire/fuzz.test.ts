@@ -26,7 +26,18 @@ import { fillPattern, patternMatches, TEST_TOKEN, TEST_VOLUME, TestCommand, TwoM
 const FRAMES = Number(process.env['PF_FUZZ_FRAMES'] ?? 20_000);
 const SEED = Number(process.env['PF_FUZZ_SEED'] ?? 1);
 const FRAMES_A_CONNECTION = 50;
-const OPCODES = [OP_WRITE, OP_READ, OP_HEARTBEAT, OP_REPLICATE_WRITE, OP_FLUSH, OP_TRIM, OP_WRITE_ZEROES, OP_REPLICATE_TRIM, OP_QUERY_WRITTEN, OP_READ_REPLICA];
+const OPCODES = [
+  OP_WRITE,
+  OP_READ,
+  OP_HEARTBEAT,
+  OP_REPLICATE_WRITE,
+  OP_FLUSH,
+  OP_TRIM,
+  OP_WRITE_ZEROES,
+  OP_REPLICATE_TRIM,
+  OP_QUERY_WRITTEN,
+  OP_READ_REPLICA,
+];
 const NASTY = [0, 1, 0x7f, 0x80, 0xff];
 
 class Mutator {
@@ -57,7 +68,15 @@ class Mutator {
     const command = new TestCommand({ opcode, flags: this.random.below(16), offset: 4096 * this.random.below(1 << 20), length });
     command.sequence = this.random.below(1000);
     const head = new Uint8Array(64);
-    encodeHead(new DataView(head.buffer), 0, command, this.random.chance(0.7) ? KIND_CLIENT : KIND_REPLICATION, this.random.below(300), command.flags & 13, 0);
+    encodeHead(
+      new DataView(head.buffer),
+      0,
+      command,
+      this.random.chance(0.7) ? KIND_CLIENT : KIND_REPLICATION,
+      this.random.below(300),
+      command.flags & 13,
+      0,
+    );
     if (this.random.chance(0.3)) this.#damage(head);
     const payload = new Uint8Array((opcode & 3) === 1 && length <= 20480 ? length : 0);
     const whole = new Uint8Array(64 + payload.length);
@@ -109,17 +128,29 @@ test(`${FRAMES / 20} mutated replies do a client no harm`, async () => {
   await machines.onClient(async (world) => {
     const memory = world.memory as Arena;
     let peer: RawPeer | null = null;
-    const listener = await world.network.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 }, (stream) => (peer = new RawPeer(world, stream)));
+    const listener = await world.network.listen(
+      { kind: 'tcp', host: '127.0.0.1', port: 0 },
+      (stream) => (peer = new RawPeer(world, stream)),
+    );
     for (let round = 0; round < FRAMES / 200; round += 1) {
       peer = null;
-      const connecting = ClientSession.connect(world, listener.address, { volumeId: TEST_VOLUME, clientId: 1, token: 0, depth: 16 });
+      const connecting = ClientSession.connect(world, listener.address, {
+        volumeId: TEST_VOLUME,
+        clientId: 1,
+        token: 0,
+        depth: 16,
+      });
       await until(world, () => peer !== null && peer.receivedBytes === 32, 'the handshake');
       const server = peer as RawPeer | null;
       server!.send(handshakeAnswer());
       const session = await connecting;
       const slot = memory.acquireSlot(65536);
       const commands = Array.from({ length: 12 }, (_, index) => {
-        const command = new TestCommand({ opcode: index % 2 === 0 ? OP_READ : OP_WRITE, length: 512 * (1 + 3 * index), memory: slot });
+        const command = new TestCommand({
+          opcode: index % 2 === 0 ? OP_READ : OP_WRITE,
+          length: 512 * (1 + 3 * index),
+          memory: slot,
+        });
         session.submit(command);
         return command;
       });
@@ -157,7 +188,12 @@ function mutatedReply(random: SeededRandom): Uint8Array {
 }
 
 async function healthy(world: World, machines: TwoMachines): Promise<void> {
-  const session = await ClientSession.connect(world, machines.address, { volumeId: TEST_VOLUME, clientId: 99, token: TEST_TOKEN, depth: 8 });
+  const session = await ClientSession.connect(world, machines.address, {
+    volumeId: TEST_VOLUME,
+    clientId: 99,
+    token: TEST_TOKEN,
+    depth: 8,
+  });
   const slot = world.memory.acquireSlot(8192);
   fillPattern(world.memory, slot, 8192, 1);
   assert.is(await new TestCommand({ opcode: OP_WRITE, offset: 4096, length: 8192, memory: slot }).run(session), STATUS_OK);

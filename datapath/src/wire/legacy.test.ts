@@ -84,7 +84,14 @@ test('a failed read is followed by padding at version 1, so that the client stay
     const peer = await RawPeer.connect(world, machines.address);
     peer.send(handshake(120));
     await peer.take(32);
-    peer.send(head(2, 1, 0, 65536), head(2, 2, 4096, 512), head(2, 3, 0, 1000), head(14, 4, 0, 4096), head(1, 5, 0, 512), DATA.subarray(0, 512));
+    peer.send(
+      head(2, 1, 0, 65536),
+      head(2, 2, 4096, 512),
+      head(2, 3, 0, 1000),
+      head(14, 4, 0, 4096),
+      head(1, 5, 0, 512),
+      DATA.subarray(0, 512),
+    );
     assert.is(hexOfBytes(await peer.take(32)), reply(0x4000, 1, 0x55));
     assert.ok((await peer.take(65536)).every((byte) => byte === 0));
     assert.is(hexOfBytes(await peer.take(32)), reply(0, 2, 0x55));
@@ -178,7 +185,12 @@ test('a version 1 store is spoken to in its own frames', async () => {
   });
   await machines.onClient(async (world) => {
     const address = { kind: 'tcp', host: machines.storeProcess.host.address, port: 50000 } as const;
-    const session = await ClientSession.connect(world, address, { volumeId: TEST_VOLUME, clientId: 3, token: TEST_TOKEN, depth: 16 });
+    const session = await ClientSession.connect(world, address, {
+      volumeId: TEST_VOLUME,
+      clientId: 3,
+      token: TEST_TOKEN,
+      depth: 16,
+    });
     assert.equal([session.protocolVersion, session.maximumIoBytes, session.depth], [PROTOCOL_V1, 131072, 16]);
     const memory = world.memory.acquireSlot(4096);
     fillPattern(world.memory, memory, 4096, 1);

@@ -47,10 +47,12 @@ test('a new connection of a client ends the old one and waits for what it had in
     old.submit(write);
     await until(world, () => machines.store.held.length === 1, 'the held write');
     let isGranted = false;
-    const connecting = ClientSession.connect(world, machines.address, { ...OPTIONS, connectTimeoutMs: 10_000 }).then((session) => {
-      isGranted = true;
-      return session;
-    });
+    const connecting = ClientSession.connect(world, machines.address, { ...OPTIONS, connectTimeoutMs: 10_000 }).then(
+      (session) => {
+        isGranted = true;
+        return session;
+      },
+    );
     assert.is(await write.done, STATUS_CONNECTION_LOST, 'the old connection is ended at once');
     await world.clock.sleep(2000);
     assert.not(isGranted);
@@ -102,7 +104,9 @@ test('a payload that is held keeps its slot, and the client waits, until it is d
     assert.is(memory.takenSlots, 1);
     await session.close();
     let isGranted = false;
-    const again = ClientSession.connect(world, machines.address, { ...OPTIONS, connectTimeoutMs: 5000 }).then(() => (isGranted = true));
+    const again = ClientSession.connect(world, machines.address, { ...OPTIONS, connectTimeoutMs: 5000 }).then(
+      () => (isGranted = true),
+    );
     await world.clock.sleep(500);
     assert.not(isGranted, 'the write may still reach the disk');
     held[0]!.dropPayload();
@@ -206,9 +210,15 @@ test('a protocol error of the store ends the session: answers nobody asked for, 
   ] as const) {
     await machines.onClient(async (world) => {
       let server: RawPeer | null = null;
-      const listener = await world.network.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 }, (stream) => (server = new RawPeer(world, stream)));
+      const listener = await world.network.listen(
+        { kind: 'tcp', host: '127.0.0.1', port: 0 },
+        (stream) => (server = new RawPeer(world, stream)),
+      );
       const errors: string[] = [];
-      const connecting = ClientSession.connect(world, listener.address, { ...OPTIONS, onDown: (error) => errors.push(error.code) });
+      const connecting = ClientSession.connect(world, listener.address, {
+        ...OPTIONS,
+        onDown: (error) => errors.push(error.code),
+      });
       await until(world, () => server !== null && server.receivedBytes === 32, 'the handshake');
       const answer = await server!.take(32);
       new DataView(answer.buffer).setUint32(20, 2 << 16, true);

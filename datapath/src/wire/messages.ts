@@ -31,7 +31,15 @@ export const MAX_TRIM_BYTES = 1024 * 1024 * 1024;
  * 22 u16 v2, store's answer: protocol version granted (a version 1 store leaves 0)
  * 24 u64 v2: token: the volume's token, or the cluster's for a replication connection
  */
-export const HANDSHAKE = { ioTimeout: 0, depth: 2, volumeId: 8, clientId: 16, versionOrResult: 20, grantedVersion: 22, token: 24 } as const;
+export const HANDSHAKE = {
+  ioTimeout: 0,
+  depth: 2,
+  volumeId: 8,
+  clientId: 16,
+  versionOrResult: 20,
+  grantedVersion: 22,
+  token: 24,
+} as const;
 
 /**
  * Request head.

@@ -4,7 +4,14 @@
 import type { IoMemory } from '../world/memory.ts';
 import { RESERVE_MAX_BYTES, type Stream } from '../world/network.ts';
 import { COPIED_PAYLOAD_BYTES } from './client-session.ts';
-import { encodeHandshake, encodeReply, KIND_LEGACY, type ConnectionKind, type Handshake, type ReplyFrame } from './frame-codec.ts';
+import {
+  encodeHandshake,
+  encodeReply,
+  KIND_LEGACY,
+  type ConnectionKind,
+  type Handshake,
+  type ReplyFrame,
+} from './frame-codec.ts';
 import { FLAG_CRC, HANDSHAKE_BYTES, MAX_IO_BYTES, REPLY_BYTES, SESSION_COMMAND_ID, directionOf } from './messages.ts';
 import type { ServerCommand } from './server-command.ts';
 import { STATUS_OK } from './status.ts';

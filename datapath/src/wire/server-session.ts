@@ -302,7 +302,8 @@ export class ServerSession implements StreamHandler, ServerCommandOwner, ReplyWr
     if (this.#phase === 'handshake') return this.#onHandshake(view, at);
     this.#command ??= this.#host.takeCommand(this);
     this.#refusal = decodeHead(view, at, this.#command, this.#kind);
-    if (this.#refusal === STATUS_OK && this.#kind === KIND_CLIENT && this.#command.volumeId !== this.#volumeId) this.#refusal = STATUS_INVALID_FIELD;
+    if (this.#refusal === STATUS_OK && this.#kind === KIND_CLIENT && this.#command.volumeId !== this.#volumeId)
+      this.#refusal = STATUS_INVALID_FIELD;
     this.#phase = 'admit';
   }
 
@@ -394,7 +395,8 @@ export class ServerSession implements StreamHandler, ServerCommandOwner, ReplyWr
   /** The error reply to a request that is not submitted; its payload is skipped. The record serves the next request. */
   #refuse(command: ServerCommand, status: number): void {
     const direction = directionOf(command.opcode);
-    const isSkippable = direction !== 3 && (direction !== 1 || command.length <= MAX_SKIP_BYTES) && canAnswerError(command, this.#kind);
+    const isSkippable =
+      direction !== 3 && (direction !== 1 || command.length <= MAX_SKIP_BYTES) && canAnswerError(command, this.#kind);
     this.#phase = 'head';
     if (direction === 1 && command.length > 0) {
       this.#phase = 'skip';
@@ -429,7 +431,8 @@ export class ServerSession implements StreamHandler, ServerCommandOwner, ReplyWr
   #receiveRest(): void {
     if (this.#phase !== 'payload' && this.#phase !== 'skip') return;
     this.#keepAlive();
-    if (this.#phase === 'payload' && this.#payloadLeft >= DIRECT_RECEIVE_BYTES) this.#stream.receiveInto(this.#payloadAt, this.#payloadLeft);
+    if (this.#phase === 'payload' && this.#payloadLeft >= DIRECT_RECEIVE_BYTES)
+      this.#stream.receiveInto(this.#payloadAt, this.#payloadLeft);
   }
 
   #keepAlive(): void {

@@ -19,7 +19,11 @@ for (const ports of ['libuv', 'io_uring'] as const) {
     const world = await openWorld(ports);
     if (world === null) return;
     const store = new MemoryStore(world.memory);
-    const listener = await DataListener.open(world, { kind: 'tcp', host: '127.0.0.1', port: 0 }, { authorize: () => ({ result: 0, link: store }) });
+    const listener = await DataListener.open(
+      world,
+      { kind: 'tcp', host: '127.0.0.1', port: 0 },
+      { authorize: () => ({ result: 0, link: store }) },
+    );
     const session = await ClientSession.connect(world, listener.address, OPTIONS);
     const sizes = [512, 4 * KiB, 16 * KiB, 20 * KiB, 128 * KiB, 1024 * KiB];
     const writes = sizes.map((length, index) => {
@@ -28,8 +32,11 @@ for (const ports of ['libuv', 'io_uring'] as const) {
       return new TestCommand({ opcode: OP_WRITE, offset: index * 1024 * KiB, length, memory });
     });
     for (let round = 0; round < 20; round += 1) {
-      for (const status of await Promise.all(writes.map((write) => new TestCommand(write).run(session)))) assert.is(status, STATUS_OK);
-      const reads = writes.map((write) => new TestCommand({ ...write, opcode: OP_READ, memory: world.memory.acquireSlot(write.length) }));
+      for (const status of await Promise.all(writes.map((write) => new TestCommand(write).run(session))))
+        assert.is(status, STATUS_OK);
+      const reads = writes.map(
+        (write) => new TestCommand({ ...write, opcode: OP_READ, memory: world.memory.acquireSlot(write.length) }),
+      );
       for (const status of await Promise.all(reads.map((read) => read.run(session)))) assert.is(status, STATUS_OK);
       for (const [index, read] of reads.entries()) {
         assert.ok(patternMatches(world.memory, read.memory, read.length, index), `round ${round} size ${read.length}`);

@@ -1,12 +1,12 @@
 // ClientSession against DataListener, over the simulated network.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { PfError } from '../base/errors.ts';
+import type { PfError } from '../base/errors.ts';
 import { EPERM } from '../world/completion.ts';
 import type { Arena } from '../world/arena.ts';
 import type { World } from '../world/world.ts';
 import { ClientSession, type ClientSessionOptions } from './client-session.ts';
-import { StoreCommand } from './command.ts';
+import type { StoreCommand } from './command.ts';
 import {
   FLAG_CRC,
   FLAG_FUA,
@@ -52,7 +52,9 @@ test('what was written is read back, at every size at which the path changes', a
     }
     await session.close();
   });
-  await machines.storeProcess.perform((world) => until(world, () => machines.listener.connectionCount === 0, 'the session to be forgotten'));
+  await machines.storeProcess.perform((world) =>
+    until(world, () => machines.listener.connectionCount === 0, 'the session to be forgotten'),
+  );
   assert.is((machines.storeProcess.world.memory as Arena).takenSlots, 0);
   assert.is(machines.gone, 1);
 });
@@ -61,7 +63,13 @@ test('every field of a request arrives', async () => {
   const machines = await TwoMachines.open(2);
   await machines.onClient(async (world) => {
     const session = await ClientSession.connect(world, machines.address, OPTIONS);
-    const command = new TestCommand({ opcode: OP_TRIM, flags: FLAG_FUA, offset: 2 ** 46 - 4096, length: 4096, commandSequence: 9 });
+    const command = new TestCommand({
+      opcode: OP_TRIM,
+      flags: FLAG_FUA,
+      offset: 2 ** 46 - 4096,
+      length: 4096,
+      commandSequence: 9,
+    });
     command.metaVersion = 0x12345;
     command.attachEpoch = 0xfffffff0;
     assert.is(await command.run(session), STATUS_OK);
@@ -139,7 +147,12 @@ test('replies are taken in any order and each finds its command', async () => {
     }
     machines.store.isHolding = true;
     const reads = Array.from({ length: 8 }, (_, index) => {
-      const read = new TestCommand({ opcode: OP_READ, offset: index * 4096, length: 4096, memory: world.memory.acquireSlot(4096) });
+      const read = new TestCommand({
+        opcode: OP_READ,
+        offset: index * 4096,
+        length: 4096,
+        memory: world.memory.acquireSlot(4096),
+      });
       session.submit(read);
       return read;
     });
@@ -175,7 +188,11 @@ test('a session whose connection breaks gives every command back once, large wri
   const machines = await TwoMachines.open(7);
   await machines.onClient(async (world) => {
     let downs = 0;
-    const session = await ClientSession.connect(world, machines.address, { ...OPTIONS, depth: 4, onDown: () => void (downs += 1) });
+    const session = await ClientSession.connect(world, machines.address, {
+      ...OPTIONS,
+      depth: 4,
+      onDown: () => void (downs += 1),
+    });
     machines.store.isHolding = true;
     const memory = world.memory.acquireSlot(MiB);
     const commands = Array.from({ length: 6 }, () => new TestCommand({ opcode: OP_WRITE, offset: 0, length: MiB, memory }));
@@ -261,7 +278,10 @@ test('a store short of memory says that it lives, and goes on when memory is fre
     for (let slot = storeMemory.acquireSlot(MiB); slot !== 0; slot = storeMemory.acquireSlot(MiB)) taken.push(slot);
     const memory = world.memory.acquireSlot(65536);
     fillPattern(world.memory, memory, 65536, 5);
-    const writes = Array.from({ length: 6 }, (_, index) => new TestCommand({ opcode: OP_WRITE, offset: index * 65536, length: 65536, memory }));
+    const writes = Array.from(
+      { length: 6 },
+      (_, index) => new TestCommand({ opcode: OP_WRITE, offset: index * 65536, length: 65536, memory }),
+    );
     for (const write of writes) session.submit(write);
     await world.clock.sleep(8000);
     assert.ok(session.isUp);
@@ -279,7 +299,10 @@ test('the payload budget of a connection bounds what it holds', async () => {
     const session = await ClientSession.connect(world, machines.address, OPTIONS);
     machines.store.isHolding = true;
     const memory = world.memory.acquireSlot(MiB);
-    const writes = Array.from({ length: 12 }, (_, index) => new TestCommand({ opcode: OP_WRITE, offset: index * 65536, length: 65536, memory }));
+    const writes = Array.from(
+      { length: 12 },
+      (_, index) => new TestCommand({ opcode: OP_WRITE, offset: index * 65536, length: 65536, memory }),
+    );
     for (const write of writes) session.submit(write);
     const large = new TestCommand({ opcode: OP_READ, offset: 0, length: MiB, memory: world.memory.acquireSlot(MiB) });
     session.submit(large);
@@ -299,7 +322,15 @@ test('a client that does not read its replies stops being read', async () => {
   const reads: TestCommand[] = [];
   await machines.onClient(async (world) => {
     session = await ClientSession.connect(world, machines.address, { ...OPTIONS, depth: 255 });
-    for (let index = 0; index < 600; index += 1) reads.push(new TestCommand({ opcode: OP_READ, offset: 0, length: 16384, memory: world.memory.acquireSlot(16384) || reads[0]!.memory }));
+    for (let index = 0; index < 600; index += 1)
+      reads.push(
+        new TestCommand({
+          opcode: OP_READ,
+          offset: 0,
+          length: 16384,
+          memory: world.memory.acquireSlot(16384) || reads[0]!.memory,
+        }),
+      );
     for (const read of reads) session.submit(read);
     await world.clock.sleep(0);
   });
@@ -366,7 +397,8 @@ test('a connection is refused with what the owner said', async () => {
 test('depths outside 1..255 are refused for a volume, and cut for a replication connection', async () => {
   const machines = await TwoMachines.open(16);
   await machines.onClient(async (world) => {
-    for (const depth of [0, -1, 256, 32767]) assert.is((await refusal(world, machines, { depth })).code, 'INVALID_STATE', `depth ${depth}`);
+    for (const depth of [0, -1, 256, 32767])
+      assert.is((await refusal(world, machines, { depth })).code, 'INVALID_STATE', `depth ${depth}`);
     const session = await ClientSession.connect(world, machines.address, { ...OPTIONS, volumeId: 0, depth: 1000 });
     assert.is(session.depth, 255);
   });

@@ -92,8 +92,10 @@ export async function recoveryDone(context: ConductorContext, request: RecoveryD
       replicaIndex,
       metaVersion: request.meta_ver,
     });
-    if (outcome.isAccepted) context.rests.succeeded(request.rep_id);
-    else reason = outcome.reason;
+    if (outcome.isAccepted) {
+      context.rests.succeeded(request.rep_id);
+      context.world.log.info(`replica ${replicaIndex} of shard ${shardIndex} of volume ${volume.name} is in sync again`);
+    } else reason = outcome.reason;
   }
   return { op: 'recovery_done_reply', ...currentConfig(context, request, reason) };
 }

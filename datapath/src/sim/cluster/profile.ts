@@ -91,7 +91,7 @@ export function drawProfile(random: SeededRandom): Profile {
   const isCorrupting = !isQuiet && !isDiskSmall && random.chance(0.1);
   return {
     storeCount,
-    diskBytes: isDiskSmall ? 96 * MiB : 256 * MiB,
+    diskBytes: isDiskSmall ? 96 * MiB : random.pick([88, 128]) * MiB,
     clockDriftPpm: random.chance(0.4) ? random.integer(1, 100) : 0,
     volumes: isCorrupting ? volumes.map((volume) => ({ ...volume, replicaCount: Math.max(2, volume.replicaCount) })) : volumes,
     load: drawLoad(random, isDiskSmall, durationMs, volumes.length),

@@ -54,7 +54,9 @@ export class FakeCluster {
   static async open(seed: number, options: FakeClusterOptions = {}): Promise<FakeCluster> {
     const cluster = new FakeCluster(seed, options);
     for (let index = 0; index < (options.stores ?? 2); index += 1) await cluster.#addStore(index);
-    await cluster.conductor.perform((world) => world.http.serve('0.0.0.0', HTTP_PORT, async (request) => cluster.#answer(request)));
+    await cluster.conductor.perform((world) =>
+      world.http.serve('0.0.0.0', HTTP_PORT, async (request) => cluster.#answer(request)),
+    );
     return cluster;
   }
 
@@ -141,7 +143,8 @@ export class FakeCluster {
     const epoch = query.get('attach_epoch');
     const isReadOnly = query.get('read_only') === 'true';
     this.opens.push(isReadOnly ? 'read' : epoch === undefined ? 'write' : `epoch ${epoch}`);
-    if (this.conductorError !== null) return json(409, { op: 'open_volume_reply', reason: 'as the test wants it', ...this.conductorError });
+    if (this.conductorError !== null)
+      return json(409, { op: 'open_volume_reply', reason: 'as the test wants it', ...this.conductorError });
     if (epoch !== undefined && Number(epoch) < this.attachEpoch) {
       return json(409, { op: 'open_volume_reply', ret_code: 20, code: 'FENCED', reason: 'a newer writer has attached' });
     }

@@ -56,8 +56,21 @@ export class MemoryStore implements StoreLink {
   }
 
   submit(command: StoreCommand): void {
-    const { opcode, flags, volumeId, offset, length, metaVersion, attachEpoch, token, sequence, commitMark, commandSequence } = command;
-    this.seen.push({ opcode, flags, volumeId, offset, length, metaVersion, attachEpoch, token, sequence, commitMark, commandSequence });
+    const { opcode, flags, volumeId, offset, length, metaVersion, attachEpoch, token, sequence, commitMark, commandSequence } =
+      command;
+    this.seen.push({
+      opcode,
+      flags,
+      volumeId,
+      offset,
+      length,
+      metaVersion,
+      attachEpoch,
+      token,
+      sequence,
+      commitMark,
+      commandSequence,
+    });
     if (this.later !== null) return this.later(() => this.execute(command));
     if (!this.isHolding) return this.execute(command);
     this.held.push(command);
@@ -86,7 +99,7 @@ export class MemoryStore implements StoreLink {
   }
 
   #write(offset: number, length: number, memory: number): void {
-    for (let at = 0; at < length;) {
+    for (let at = 0; at < length; ) {
       const block = Math.floor((offset + at) / BLOCK_BYTES);
       const inside = (offset + at) % BLOCK_BYTES;
       const piece = Math.min(length - at, BLOCK_BYTES - inside);
@@ -98,7 +111,7 @@ export class MemoryStore implements StoreLink {
   }
 
   #read(offset: number, length: number, memory: number): void {
-    for (let at = 0; at < length;) {
+    for (let at = 0; at < length; ) {
       const block = Math.floor((offset + at) / BLOCK_BYTES);
       const inside = (offset + at) % BLOCK_BYTES;
       const piece = Math.min(length - at, BLOCK_BYTES - inside);

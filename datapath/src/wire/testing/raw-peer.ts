@@ -30,7 +30,12 @@ export class RawPeer implements StreamHandler {
 
   /** The next `count` bytes; rejects when they do not come. */
   async take(count: number, withinMs = 5000): Promise<Uint8Array> {
-    await until(this.#world, () => this.#received.length >= count || this.isClosed, `${count} bytes from ${this.stream.peer}`, withinMs);
+    await until(
+      this.#world,
+      () => this.#received.length >= count || this.isClosed,
+      `${count} bytes from ${this.stream.peer}`,
+      withinMs,
+    );
     if (this.#received.length < count) {
       throw new PfError('CONNECTION_LOST', `${this.stream.peer} closed after ${this.#received.length} of ${count} bytes`);
     }

@@ -20,14 +20,22 @@ export class TwoMachines {
   gone = 0;
   listener!: DataListener;
 
-  static async open(seed: number, options: Partial<DataListenerOptions> = {}, memoryBytes = 16 * 1024 * 1024): Promise<TwoMachines> {
+  static async open(
+    seed: number,
+    options: Partial<DataListenerOptions> = {},
+    memoryBytes = 16 * 1024 * 1024,
+  ): Promise<TwoMachines> {
     const machines = new TwoMachines(seed, memoryBytes);
     const authorize = (handshake: PeerHandshake): Admission => {
       machines.handshakes.push(handshake);
       return { result: 0, link: machines.store, onGone: () => void (machines.gone += 1) };
     };
     await machines.storeProcess.perform(async (world) => {
-      machines.listener = await DataListener.open(world, { kind: 'tcp', host: '0.0.0.0', port: 49162 }, { authorize, ...options });
+      machines.listener = await DataListener.open(
+        world,
+        { kind: 'tcp', host: '0.0.0.0', port: 49162 },
+        { authorize, ...options },
+      );
     });
     return machines;
   }

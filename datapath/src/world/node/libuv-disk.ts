@@ -9,7 +9,7 @@ import type { IoMemory } from '../memory.ts';
 import { openFlags, probeGeometry, type DiskGeometry } from './disk-geometry.ts';
 import { checkDiskMemory, checkDiskRange, checkDiskVector } from './disk-range.ts';
 import { lockedError, takeLock, type HeldLock, type TryFlock } from './file-lock.ts';
-import { errnoOf, toPfError } from './system-error.ts';
+import { errnoOf, systemCodeOf, toPfError } from './system-error.ts';
 
 export class LibuvDisks implements Disks {
   readonly #memory: IoMemory;
@@ -39,6 +39,8 @@ export class LibuvDisks implements Disks {
       return disk;
     } catch (error) {
       for (const handle of handles) await handle.close();
+      if (systemCodeOf(error) === 'EBUSY')
+        throw lockedError(path, ': it is mounted, part of another device, or opened by another');
       throw toPfError(error, `cannot open disk ${path}`);
     }
   }

@@ -21,7 +21,7 @@ export class LibuvNetwork implements Network {
       memory,
       turn,
       blocks: new MemoryBlocks(memory, OUTPUT_BLOCK_BYTES),
-      receiveBuffer: memory.reserve(RECEIVE_BUFFER_BYTES),
+      receiveView: new Uint8Array(memory.buffer, memory.reserve(RECEIVE_BUFFER_BYTES), RECEIVE_BUFFER_BYTES),
     };
   }
 

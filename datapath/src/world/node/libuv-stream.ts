@@ -1,5 +1,6 @@
-// One byte stream on net.Socket. What arrives is copied into one arena buffer shared by all streams of the world (handlers
-// consume everything before they return); what leaves is gathered at the end of the turn, one write at a time.
+// One byte stream on net.Socket. What arrives is read into one arena buffer shared by all streams of the world (handlers
+// consume everything before they return), or directly into the handler's memory; what leaves is gathered at the end of the
+// turn, one write at a time.
 //
 //   open --end()--> draining output --all sent--> half closed --peer's end, or 1 s--> closed
 //     \--destroy(), error, peer's end---------------------------------------------> closed
@@ -15,6 +16,7 @@ import type { Stream, StreamHandler } from '../network.ts';
 import { RESERVE_MAX_BYTES } from '../network.ts';
 import type { MemoryBlocks } from '../memory-blocks.ts';
 import { OutputQueue } from '../output-queue.ts';
+import { readIntoArena, type ArenaReader } from './arena-socket.ts';
 import { toPfError } from './system-error.ts';
 
 export const RECEIVE_BUFFER_BYTES = 64 * 1024;
@@ -36,10 +38,11 @@ export interface StreamSurroundings {
   readonly memory: IoMemory;
   readonly turn: Turn;
   readonly blocks: MemoryBlocks;
-  readonly receiveBuffer: number;
+  /** RECEIVE_BUFFER_BYTES of the arena. */
+  readonly receiveView: Uint8Array;
 }
 
-export class LibuvStream implements Stream, TurnTask {
+export class LibuvStream implements Stream, TurnTask, ArenaReader {
   readonly peer: string;
   readonly #socket: Socket;
   readonly #shared: StreamSurroundings;
@@ -56,16 +59,19 @@ export class LibuvStream implements Stream, TurnTask {
   #lingerTimer: NodeJS.Timeout | null = null;
   #directOffset = 0;
   #directLeft = 0;
+  #isReadingDirect = false;
 
   constructor(socket: Socket, peer: string, shared: StreamSurroundings, onGone: (stream: LibuvStream) => void) {
-    this.#socket = socket;
     this.peer = peer;
     this.#shared = shared;
     this.#onGone = onGone;
     this.#output = new OutputQueue(shared.blocks);
-    socket.on('error', (error) => (this.#failure ??= toPfError(error, `connection with ${peer} broke`, 'CONNECTION_LOST')));
-    socket.on('close', () => this.#onSocketClosed());
-    socket.on('end', () => this.#onPeerEnded());
+    this.#socket = readIntoArena(socket, this);
+    this.#socket.on('error', (error) => {
+      this.#failure ??= toPfError(error, `connection with ${peer} broke`, 'CONNECTION_LOST');
+    });
+    this.#socket.on('close', () => this.#onSocketClosed());
+    this.#socket.on('end', () => this.#onPeerEnded());
   }
 
   get handler(): StreamHandler | null {
@@ -75,7 +81,6 @@ export class LibuvStream implements Stream, TurnTask {
   set handler(handler: StreamHandler | null) {
     assert(this.#handler === null && handler !== null, 'the handler of a stream is set once');
     this.#handler = handler;
-    this.#socket.on('data', (bytes: Buffer) => this.#onData(bytes));
     this.#applyPause();
   }
 
@@ -135,6 +140,23 @@ export class LibuvStream implements Stream, TurnTask {
     this.#destroyFor(new PfError('CANCELLED', `connection with ${this.peer} was closed here`));
   }
 
+  nextBuffer(): Uint8Array {
+    this.#isReadingDirect = this.#directLeft > 0;
+    if (!this.#isReadingDirect) return this.#shared.receiveView;
+    return new Uint8Array(this.#shared.memory.buffer, this.#directOffset, this.#directLeft);
+  }
+
+  arrived(length: number): void {
+    if (this.#socket.destroyed || this.#isEnding) return;
+    if (!this.#isReadingDirect) {
+      this.#handler!.onBytes(this.#shared.receiveView.byteOffset, length);
+      return;
+    }
+    this.#directOffset += length;
+    this.#directLeft -= length;
+    if (this.#directLeft === 0) this.#handler!.onDirect();
+  }
+
   runAtTurnEnd(): void {
     this.#isFlushScheduled = false;
     if (this.#sendingBytes > 0 || this.#socket.destroyed) {
@@ -192,31 +214,6 @@ export class LibuvStream implements Stream, TurnTask {
     this.#socket.end();
     this.#lingerTimer = setTimeout(() => this.#socket.destroy(), LINGER_MS);
     if (this.#socket.readableEnded) this.#socket.destroy();
-  }
-
-  #onData(bytes: Buffer): void {
-    let at = 0;
-    while (at < bytes.length && !this.#socket.destroyed && !this.#isEnding) {
-      if (this.#directLeft > 0) at += this.#deliverDirect(bytes, at);
-      else at += this.#deliver(bytes, at);
-    }
-  }
-
-  #deliverDirect(bytes: Buffer, at: number): number {
-    const length = Math.min(this.#directLeft, bytes.length - at);
-    this.#shared.memory.bytes.set(bytes.subarray(at, at + length), this.#directOffset);
-    this.#directOffset += length;
-    this.#directLeft -= length;
-    if (this.#directLeft === 0) this.#handler!.onDirect();
-    return length;
-  }
-
-  #deliver(bytes: Buffer, at: number): number {
-    const length = Math.min(RECEIVE_BUFFER_BYTES, bytes.length - at);
-    const offset = this.#shared.receiveBuffer;
-    this.#shared.memory.bytes.set(bytes.subarray(at, at + length), offset);
-    this.#handler!.onBytes(offset, length);
-    return length;
   }
 
   /** What was queued when the peer ended still goes out; then both sides are closed. */

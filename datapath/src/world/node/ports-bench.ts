@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { MiB } from '../../base/sizes.ts';
-import { answer } from '../testing/contract-world.ts';
+import { CompletionPromise } from '../completion.ts';
 import type { World } from '../world.ts';
 import { openNodeWorld } from './node-world.ts';
 
@@ -51,6 +51,13 @@ function describe(name: string, pairs: readonly Record<Ports, Cell>[]): string {
   };
   const ratio = median(pairs.map((pair) => pair.io_uring.operationsPerSecond / pair.libuv.operationsPerSecond));
   return `${name.padEnd(16)} ${text('io_uring').padEnd(34)} ${text('libuv').padEnd(34)} ratio ${ratio.toFixed(2)}`;
+}
+
+async function answer(start: (done: CompletionPromise) => void): Promise<void> {
+  const done = new CompletionPromise();
+  start(done);
+  const result = await done.done;
+  if (result !== 0) throw new Error(`the disk answers with errno ${result}`);
 }
 
 function median(values: readonly number[]): number {

@@ -56,6 +56,8 @@ export class RingDisks implements Disks {
       return disk;
     } catch (error) {
       await handle?.close();
+      if (systemCodeOf(error) === 'EBUSY')
+        throw lockedError(path, ': it is mounted, part of another device, or opened by another');
       throw toPfError(error, `cannot open disk ${path}`);
     }
   }

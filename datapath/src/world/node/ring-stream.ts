@@ -267,7 +267,20 @@ export class RingStream implements Stream, TurnTask {
       return;
     }
     this.#fillMessage(this.#messageBlock, count);
-    ring.push(OP_SENDMSG, this.#fd, 0, addressLow + this.#messageBlock, addressHigh, 1, SEND_FLAGS, this.#sendIndex, 0, 0, 0, isQuiet);
+    ring.push(
+      OP_SENDMSG,
+      this.#fd,
+      0,
+      addressLow + this.#messageBlock,
+      addressHigh,
+      1,
+      SEND_FLAGS,
+      this.#sendIndex,
+      0,
+      0,
+      0,
+      isQuiet,
+    );
   }
 
   /** struct msghdr { name, name length, vector, vector length, control, control length, flags } and its struct iovecs. */

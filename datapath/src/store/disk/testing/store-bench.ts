@@ -5,6 +5,7 @@ import { storeUuid } from '../../../base/ids.ts';
 import { MiB } from '../../../base/sizes.ts';
 import { Arena } from '../../../world/arena.ts';
 import { silentLogger } from '../../../world/log.ts';
+import { loadNativeAddon } from '../../../world/node/native-addon.ts';
 import { TurnQueue } from '../../../world/turn-queue.ts';
 import type { World } from '../../../world/world.ts';
 import { DISK_READ, DISK_TRIM, DISK_WRITE, DiskIo, type DiskIoOwner, type DiskOperation } from '../disk-io.ts';
@@ -14,6 +15,10 @@ import { TestRandom } from './test-random.ts';
 
 export const TEST_STORE_UUID = storeUuid('11111111-2222-4333-8444-555555555555');
 
+/** The processor's CRC32C where the addon is there: the power-cut test checks gigabytes. */
+const addon = loadNativeAddon();
+const checksum = 'reason' in addon ? crc32c : addon.crc32c;
+
 export interface TestWorld {
   readonly world: World;
   readonly memory: Arena;
@@ -22,7 +27,7 @@ export interface TestWorld {
 /** Memory, turns and chance; everything else of the world is missing on purpose. */
 export function testWorld(seed = 1, memoryBytes = 32 * MiB): TestWorld {
   const queue: TurnQueue = new TurnQueue(() => queueMicrotask(() => queue.run()));
-  const memory = new Arena(new ArrayBuffer(memoryBytes), crc32c, queue);
+  const memory = new Arena(new ArrayBuffer(memoryBytes), checksum, queue);
   const random = new TestRandom(seed);
   const uuid = (): string => `00000000-0000-4000-8000-${random.u32().toString(16).padStart(12, '0')}`;
   const world = {

@@ -1,0 +1,174 @@
+// The known mutations: each is a mistake that somebody could make, in the place where it would be made, and the simulator or a test must
+// notice it. `find` occurs exactly once in its file; when that code is written anew, its mutation is written anew with it.
+// Run by run-mutants.ts.
+
+export interface Mutation {
+  readonly name: string;
+  readonly file: string;
+  readonly find: string;
+  readonly replace: string;
+  /** What it breaks. */
+  readonly why: string;
+  /** First seed and count; the baseline's seeds by default, [1, 0] for none. */
+  readonly seeds?: readonly [number, number];
+  /** Test files that are tried before the seeds. */
+  readonly tests?: readonly string[];
+}
+
+/** Seeds 1 to this pass without a mutation, and are what a mutation has to survive. */
+export const BASELINE_SEEDS = 60;
+
+const STORE = 'datapath/src/store';
+const DISK = 'datapath/src/store/disk';
+const STORIES = 'datapath/src/sim/cluster/cluster-stories.test.ts';
+
+export const MUTATIONS: readonly Mutation[] = [
+  {
+    name: 'acknowledge before the secondaries have answered',
+    file: `${STORE}/shard-operation.ts`,
+    find: 'this.pending = 1 + links.length;',
+    replace: 'this.pending = 1;',
+    why: 'a write that only the primary has is lost with it',
+  },
+  {
+    name: 'acknowledge before the redo log is durable',
+    file: `${DISK}/redo-log.ts`,
+    find: 'disk.writeVector(geometry.logOffset + (position % geometry.logBytes), vector, true, batch);',
+    replace: 'disk.writeVector(geometry.logOffset + (position % geometry.logBytes), vector, false, batch);',
+    why: 'a power cut of all replicas takes acknowledged writes back',
+  },
+  {
+    name: 'redirected data is not made durable',
+    file: `${DISK}/writer.ts`,
+    find: 'this.#redirected = new WriteRun(state, true, this);',
+    replace: 'this.#redirected = new WriteRun(state, false, this);',
+    why: 'the log names an extent whose data a power cut has taken',
+  },
+  {
+    name: 'a secondary ignores the meta version',
+    file: `${STORE}/replica-requests.ts`,
+    find: '(role.metaVersion & 0xffff) === (command.metaVersion & 0xffff) && !role.isClosing;',
+    replace: '!role.isClosing;',
+    why: 'an old primary still writes to the replicas of a new one',
+  },
+  {
+    name: 'a primary ignores the meta version',
+    file: `${STORE}/dispatcher.ts`,
+    find: 'if ((command.metaVersion & 0xffff) !== shard.servedMeta)',
+    replace: 'if (shard.servedMeta < 0)',
+    why: 'a request that was sent again can overtake a newer one',
+  },
+  {
+    name: 'ignore the attach epoch',
+    file: `${STORE}/volumes.ts`,
+    find: 'if (epoch === this.attachEpoch) return STATUS_OK;',
+    replace: 'if (epoch <= this.attachEpoch) return STATUS_OK;',
+    why: 'a writer that was replaced goes on writing',
+  },
+  {
+    name: 'a trim leaves the written bits',
+    file: `${DISK}/trimmer.ts`,
+    find: 'words[at + BITMAP] = written & ~mask;',
+    replace: 'words[at + BITMAP] = written;',
+    why: 'trimmed blocks do not read as zeros',
+  },
+  {
+    name: 'serve reads without promises',
+    file: `${STORE}/shard-operation.ts`,
+    find: 'if (shard.host.world.clock.now() >= shard.role.grantedUntil) return shard.park(this);',
+    replace: '',
+    why: 'a primary that was replaced without knowing it serves stale reads',
+    tests: [STORIES],
+  },
+  {
+    name: 'a secondary forgets its promise to the old primary',
+    file: `${STORE}/shard-role.ts`,
+    find: 'primaryStore(config) !== primaryStore(this.#held) ? this.#promisedUntil : -Infinity;',
+    replace: 'primaryStore(config) !== primaryStore(this.#held) ? -Infinity : -Infinity;',
+    why: 'two primaries serve reads at the same time',
+  },
+  {
+    name: 'skip the comparison of a promotion',
+    file: `${STORE}/promotion.ts`,
+    find: 'const results = await Promise.all(links.map((link) => makeEqual(link, above, isCurrent)));',
+    replace: 'const results: (number | null)[] = [];',
+    why: 'in-sync replicas differ in what the old primary had under way',
+  },
+  {
+    name: 'promote a replica that is out of sync',
+    file: 'datapath/src/conductor/plan/shard-plan.ts',
+    find: "statuses.flatMap((status, index) => (status === 'IN_SYNC' && liveness[index] === wanted ? [index] : []));",
+    replace: "statuses.flatMap((_status, index) => (liveness[index] === wanted ? [index] : []));",
+    why: 'acknowledged writes disappear with a failover',
+  },
+  {
+    name: 'recovery skips an extent',
+    file: `${STORE}/recovery.ts`,
+    find: 'forEachParallel(result.differing, SYNC_DEPTH,',
+    replace: 'forEachParallel(result.differing.slice(1), SYNC_DEPTH,',
+    why: 'a recovered replica has holes',
+  },
+  {
+    name: 'recovery reports before it has copied',
+    file: `${STORE}/replicator.ts`,
+    find: 'const end = await recoverReplica(link, isCurrent);',
+    replace: "const end = await Promise.race([recoverReplica(link, isCurrent), this.world.clock.sleep(1).then(() => 'done' as const)]);",
+    why: 'a replica is in sync before it holds everything',
+  },
+  {
+    name: 'a plain write to a recovering replica sets the stamp',
+    file: `${STORE}/replica-requests.ts`,
+    find: 'io.keepStamp = shard.role.isRecovering && !isRecovery;',
+    replace: 'io.keepStamp = false;',
+    why: 'a partly written stale extent looks current',
+  },
+  {
+    name: 'the range lock is released when the write begins',
+    file: `${STORE}/shard-operation.ts`,
+    find: 'if (links.length > 0) this.#sendToAll(shard, links);',
+    replace: 'this.#releaseLock();\n    if (links.length > 0) this.#sendToAll(shard, links);',
+    why: 'overlapping writes reach the replicas in different orders',
+  },
+  {
+    name: 'a freed extent is taken again at once',
+    file: `${DISK}/writer.ts`,
+    find: 'this.#log.open.hold(physical, HELD_FREED);\n    this.#state.pendingFreeExtents += 1;',
+    replace: 'this.#state.free.release(physical);',
+    why: 'after a power cut an extent has the bytes of its next owner',
+  },
+  {
+    name: 'the checkpoint does not flush the table',
+    file: `${DISK}/checkpoint.ts`,
+    find: 'if (state.failure !== null) throw state.failure;\n    await flushDisk(state);\n    const head',
+    replace: 'if (state.failure !== null) throw state.failure;\n    const head',
+    why: 'the log is given up before the table is durable',
+  },
+  {
+    name: 'a fenced client attaches again',
+    file: 'datapath/src/volume/shard-router.ts',
+    find: 'if (verdict === FENCED && !this.#options.isReadOnly) this.#fail(this.#fencedError());',
+    replace: 'if (verdict === FENCED) piece.attachEpoch = this.#attachEpoch += 1;',
+    why: 'two writers take turns, and neither knows',
+  },
+  {
+    name: 'the conductor answers before it has persisted',
+    file: 'datapath/src/consensus/embedded-engine.ts',
+    find: 'await this.#log.append(batch.map((proposal) => proposal.bytes));',
+    replace: 'void this.#log.append(batch.map((proposal) => proposal.bytes)).catch(() => undefined);',
+    why: 'a conductor that crashes forgets a configuration that stores act on',
+  },
+  {
+    name: 'a store that restarted serves as primary at once',
+    file: `${STORE}/shard-role.ts`,
+    find: 'return mustForget ? Math.max(until, this.#startedAt + GRANT_MS) : until;',
+    replace: 'return until;',
+    why: 'a promise that was given before the restart is broken',
+  },
+  {
+    name: 'a block with a wrong checksum is served',
+    file: `${DISK}/reader.ts`,
+    find: 'if (this.#state.memory.crc32c(span.memory + (at - span.start), BLOCK_BYTES, 0) !== expected) return false;',
+    replace: '',
+    why: 'rotten bytes reach the client',
+  },
+];
