@@ -32,7 +32,13 @@ function isWanted(name: string): boolean {
 }
 
 function cellsOfRow(row: BenchRow): string[] {
-  return [row.question, String(row.ours), row.unit, pairs(row.peers, (value) => String(value)), pairs(row.ratio, (value) => value.toFixed(2))];
+  return [
+    row.question,
+    String(row.ours),
+    row.unit,
+    pairs(row.peers, (value) => String(value)),
+    pairs(row.ratio, (value) => value.toFixed(2)),
+  ];
 }
 
 function pairs(values: Readonly<Record<string, number>>, format: (value: number) => string): string {

@@ -43,7 +43,9 @@ export async function benchDiskStore(options: DiskBenchOptions): Promise<BenchRo
   const samples = new Map<Cell, Sample[]>(CELLS.map((cell) => [cell, []]));
   for (let round = 0; round < options.rounds; round += 1) {
     for (const cell of CELLS) {
-      const ours = await new Load(world, store, cell.pattern === 'randread' ? DISK_READ : DISK_WRITE, cell.depth).run(options.seconds * 1000);
+      const ours = await new Load(world, store, cell.pattern === 'randread' ? DISK_READ : DISK_WRITE, cell.depth).run(
+        options.seconds * 1000,
+      );
       const sample = { ...ours, raw: await rawIops(raw, cell, options.seconds) };
       samples.get(cell)!.push(sample);
       options.say(
@@ -168,7 +170,9 @@ if (import.meta.url === pathToFileURL(process.argv[1]!).href) {
   const [rounds = '3', seconds = '2', folder = 'build/bench-disk'] = process.argv.slice(2);
   const say = (text: string): void => void process.stdout.write(`${text}\n`);
   for (const row of await benchDiskStore({ folder, rounds: Number(rounds), seconds: Number(seconds), say })) {
-    say(`${row.question}: ratio ${row.ratio['raw']!.toFixed(2)} (${row.ours} of ${row.peers['raw']} IOPS, median of ${row.rounds})`);
+    say(
+      `${row.question}: ratio ${row.ratio['raw']!.toFixed(2)} (${row.ours} of ${row.peers['raw']} IOPS, median of ${row.rounds})`,
+    );
   }
   rmSync(folder, { recursive: true, force: true });
 }

@@ -22,7 +22,17 @@ export const cellName = (cell: Cell): string => `${cell.pattern.slice(4)} ${cell
 
 /** A file as big as the span, its blocks written, beside the stores' disks. */
 export async function fillRawFile(path: string): Promise<void> {
-  await run('fio', ['--name=fill', `--filename=${path}`, '--rw=write', '--bs=1m', `--size=${SPAN}`, '--direct=1', '--ioengine=io_uring', '--iodepth=8', '--end_fsync=1']);
+  await run('fio', [
+    '--name=fill',
+    `--filename=${path}`,
+    '--rw=write',
+    '--bs=1m',
+    `--size=${SPAN}`,
+    '--direct=1',
+    '--ioengine=io_uring',
+    '--iodepth=8',
+    '--end_fsync=1',
+  ]);
 }
 
 export async function fillExport(uri: string): Promise<void> {
@@ -51,7 +61,8 @@ export async function rawIops(path: string, cell: Cell, seconds: number): Promis
 
 export async function exportIops(uri: string, cell: Cell, seconds: number): Promise<number> {
   const result = await runFio({ uri, pattern: cell.pattern, blockSize: cell.blockSize, depth: cell.depth, size: SPAN, seconds });
-  if (result.exitCode !== 0 || result.errors !== 0) throw new Error(`fio failed on ${cellName(cell)}: ${result.output.slice(0, 800)}`);
+  if (result.exitCode !== 0 || result.errors !== 0)
+    throw new Error(`fio failed on ${cellName(cell)}: ${result.output.slice(0, 800)}`);
   return result.iops;
 }
 

@@ -48,7 +48,12 @@ async function measure(options: VolumeBenchOptions, remote: LocalCluster, local:
   const rows: BenchRow[] = [];
   for (const cell of options.cells ?? CELLS) {
     rows.push(...rowsOf(cell, await rounds(contenders, cell, options)));
-    options.say(`${cellName(cell)}: ${rows.slice(-3).map((row) => `${row.question.split(',')[0]} ${describe(row)}`).join('; ')}`);
+    options.say(
+      `${cellName(cell)}: ${rows
+        .slice(-3)
+        .map((row) => `${row.question.split(',')[0]} ${describe(row)}`)
+        .join('; ')}`,
+    );
   }
   return rows;
 }

@@ -35,7 +35,11 @@ test.after(async () => {
 });
 
 test('writers survive kill -9 of the primary', async () => {
-  const result = await loadWith('randwrite', async (primary) => primary.kill(), async (primary) => primary.start());
+  const result = await loadWith(
+    'randwrite',
+    async (primary) => primary.kill(),
+    async (primary) => primary.start(),
+  );
   report('kill -9, writers', result, KILL_STALL_MS_MAX);
   await replicasAreEqual();
 });
@@ -47,7 +51,11 @@ test('writers survive a primary that stops answering', async () => {
 });
 
 test('readers survive kill -9 of the primary', async () => {
-  const result = await loadWith('randread', async (primary) => primary.kill(), async (primary) => primary.start());
+  const result = await loadWith(
+    'randread',
+    async (primary) => primary.kill(),
+    async (primary) => primary.start(),
+  );
   report('kill -9, readers', result, KILL_STALL_MS_MAX);
   await replicasAreEqual();
 });

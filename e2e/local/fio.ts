@@ -40,7 +40,9 @@ export async function runFio(options: FioOptions): Promise<FioResult> {
     '--thread',
     '--output-format=json',
     ...(options.seconds === undefined ? [] : [`--runtime=${options.seconds}`, '--time_based']),
-    ...(options.isVerified === true ? ['--verify=crc32c', '--verify_fatal=1', '--verify_backlog=4096'] : []),
+    ...(options.isVerified === true
+      ? ['--verify=crc32c', '--verify_fatal=1', '--verify_backlog=4096', '--verify_state_save=0']
+      : []),
     ...(options.extra ?? []),
   ];
   const child = spawn('fio', args, { stdio: ['ignore', 'pipe', 'pipe'] });

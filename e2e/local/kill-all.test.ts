@@ -33,7 +33,10 @@ test('every acknowledged write is there after kill -9 of all processes at once',
     await sleep(2000);
     await cluster.killAll();
     await writer.stopped();
-    assert.ok(writer.acknowledged - before > 100, `only ${writer.acknowledged - before} writes were acknowledged in round ${round}`);
+    assert.ok(
+      writer.acknowledged - before > 100,
+      `only ${writer.acknowledged - before} writes were acknowledged in round ${round}`,
+    );
     await cluster.start();
   }
   const { uri } = await cluster.serve('v1', 'last.sock');

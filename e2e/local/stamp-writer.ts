@@ -71,9 +71,12 @@ export class StampWriter {
       if (this.#acked[block] === 0) continue;
       const data = await new Promise<Buffer | null>((resolve) => this.#request(0, block, 0, resolve));
       const version = data === null ? NaN : data.readDoubleLE(8);
-      if (data === null || data.readDoubleLE(0) !== block || !isUniform(data)) throw new Error(`block ${block} holds foreign or mixed data`);
+      if (data === null || data.readDoubleLE(0) !== block || !isUniform(data))
+        throw new Error(`block ${block} holds foreign or mixed data`);
       if (version !== this.#acked[block] && version !== this.#tried[block]) {
-        throw new Error(`block ${block} holds version ${version}; ${this.#acked[block]} was acknowledged, ${this.#tried[block]} the last tried`);
+        throw new Error(
+          `block ${block} holds version ${version}; ${this.#acked[block]} was acknowledged, ${this.#tried[block]} the last tried`,
+        );
       }
       // What was read once must stay: from now on it counts as acknowledged.
       this.#acked[block] = version;

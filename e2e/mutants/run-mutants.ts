@@ -11,7 +11,7 @@ import { BASELINE_SEEDS, MUTATIONS, type Mutation } from './mutations.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 const AT_ONCE = 2;
-const RUN_DEADLINE_MS = 240_000;
+const RUN_DEADLINE_MS = 900_000;
 
 interface Result {
   readonly mutation: Mutation;
@@ -57,7 +57,9 @@ function rowOf({ mutation, caughtBy, tookMs }: Result): string[] {
   return [mutation.name, caughtBy ?? 'nobody', seconds(tookMs)];
 }
 
-const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
+function seconds(ms: number): string {
+  return `${(ms / 1000).toFixed(1)} s`;
+}
 
 function occurrences(mutation: Mutation): number {
   return readFileSync(join(ROOT, mutation.file), 'utf8').split(mutation.find).length - 1;

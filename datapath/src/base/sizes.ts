@@ -18,7 +18,10 @@ export function parseSize(text: string): number {
   const match = /^\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?\s*$/i.exec(text);
   const bytes = match ? Number(match[1]) * UNITS[match[2]!.toLowerCase()]! : NaN;
   if (!Number.isSafeInteger(bytes)) {
-    throw new PfError('INVALID_ARGUMENT', `cannot read size "${text}": write a number of bytes or one with K, M, G or T, such as 128G`);
+    throw new PfError(
+      'INVALID_ARGUMENT',
+      `cannot read size "${text}": write a number of bytes or one with K, M, G or T, such as 128G`,
+    );
   }
   return bytes;
 }

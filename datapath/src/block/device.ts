@@ -30,6 +30,11 @@ export class BlockRequest {
   length = 0;
   /** Arena offset of the payload (READ, WRITE), owned by the caller until requestDone; a slot for lengths up to MAX_SLOT_BYTES. */
   memory = 0;
+  /**
+   * WRITE: true says that `memory` lies in a slot which its owner gives back with releaseSlot() and does not write to after
+   * requestDone: the device may retain the slot and answer while something still reads the payload.
+   */
+  payloadIsSlot = false;
   /** Set by the device before requestDone: 0 or an errno. */
   result = 0;
   owner: RequestOwner;

@@ -1,12 +1,13 @@
 // A block device over a disk of the world: a raw device or a file, requests passed on one to one. Used by nbd-serve and
-// tests. Zeros are written from one shared run of zeros; TRIM discards where the disk promises that a discarded range
-// reads as zeros, and writes zeros elsewhere (then canTrim is false, so that nobody is told to use it).
+// tests. Where the disk promises that a discarded range reads as zeros, TRIM and WRITE_ZEROES discard; elsewhere, and for
+// zeros that must stay allocated, zeros are written from one shared run of them (and canTrim is false, so that nobody is
+// told to use TRIM).
 import { PfError } from '../base/errors.ts';
 import { KiB } from '../base/sizes.ts';
 import type { Completion } from '../world/completion.ts';
 import { IoVector, type Disk } from '../world/disk.ts';
 import { MAX_SLOT_BYTES, type IoMemory } from '../world/memory.ts';
-import { FLAG_FUA, FLUSH, READ, TRIM, WRITE, checkRequest } from './device.ts';
+import { FLAG_FUA, FLAG_NO_HOLE, FLUSH, READ, TRIM, WRITE, checkRequest } from './device.ts';
 import type { BlockDevice, BlockExtent, BlockRequest } from './device.ts';
 
 const ZERO_RUN_BYTES = 256 * KiB;
@@ -55,8 +56,10 @@ export class DiskDevice implements BlockDevice {
     if (operation === READ) this.#disk.read(offset, request.memory, length, done);
     else if (operation === WRITE) this.#disk.write(offset, request.memory, length, isDurable, done);
     else if (operation === FLUSH) this.#disk.flush(done);
-    else if (operation === TRIM && this.canTrim && !isDurable) this.#disk.discard(offset, length, done);
-    else {
+    else if (this.canTrim && (operation === TRIM || (request.flags & FLAG_NO_HOLE) === 0)) {
+      done.isFlushNext = isDurable;
+      this.#disk.discard(offset, length, done);
+    } else {
       done.zeroedBytes = 0;
       this.writeNextZeros(done);
     }
@@ -93,9 +96,14 @@ export class DiskDevice implements BlockDevice {
     this.#disk.writeVector(start, this.#vector, isDurable, done);
   }
 
+  flush(done: DiskOperation): void {
+    this.#disk.flush(done);
+  }
+
   recycle(operation: DiskOperation): void {
     operation.request = null;
     operation.zeroedBytes = NOT_ZEROING;
+    operation.isFlushNext = false;
     this.#free.push(operation);
   }
 }
@@ -105,6 +113,8 @@ const NOT_ZEROING = -1;
 class DiskOperation implements Completion {
   request: BlockRequest | null = null;
   zeroedBytes = NOT_ZEROING;
+  /** A discard has no durable form: a flush follows. */
+  isFlushNext = false;
   readonly #device: DiskDevice;
 
   constructor(device: DiskDevice) {
@@ -113,6 +123,11 @@ class DiskOperation implements Completion {
 
   complete(result: number): void {
     const request = this.request!;
+    if (result === 0 && this.isFlushNext) {
+      this.isFlushNext = false;
+      this.#device.flush(this);
+      return;
+    }
     if (result === 0 && this.zeroedBytes !== NOT_ZEROING && this.zeroedBytes < request.length) {
       this.#device.writeNextZeros(this);
       return;

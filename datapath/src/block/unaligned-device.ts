@@ -216,4 +216,5 @@ function copyRequest(to: BlockRequest, from: BlockRequest): void {
   to.offset = from.offset;
   to.length = from.length;
   to.memory = from.memory;
+  to.payloadIsSlot = from.payloadIsSlot;
 }

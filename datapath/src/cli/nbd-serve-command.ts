@@ -16,9 +16,17 @@ export const NBD_SERVE = {
     threads: { kind: 'integer', help: 'for memory: threads that share the clients', minimum: 1, maximum: 64, default: 1 },
     conductor: { kind: 'list', help: 'for a volume: a conductor of its cluster', placeholder: 'HOST:PORT' },
     connections: { kind: 'integer', help: 'for a volume: TCP connections to each store', minimum: 1, maximum: 16, default: 1 },
-    storeDisk: { kind: 'list', help: 'also run a store in this process, on this disk (as pfstore --disk)', placeholder: 'PATH[=SIZE]' },
+    storeDisk: {
+      kind: 'list',
+      help: 'also run a store in this process, on this disk (as pfstore --disk)',
+      placeholder: 'PATH[=SIZE]',
+    },
     storeHost: { kind: 'string', help: 'host of that store', placeholder: 'NAME', default: 'localhost' },
-    storeData: { kind: 'tcp-address', help: 'where that store serves data', default: { kind: 'tcp', host: '127.0.0.1', port: 49162 } },
+    storeData: {
+      kind: 'tcp-address',
+      help: 'where that store serves data',
+      default: { kind: 'tcp', host: '127.0.0.1', port: 49162 },
+    },
     storeHttp: {
       kind: 'tcp-address',
       help: 'where that store serves management',

@@ -43,9 +43,14 @@ export class Monitor implements LivenessView {
     this.#arm();
   }
 
-  /** Error INVALID_STATE: the sender's process has been replaced by a newer one. */
+  /**
+   * Error INVALID_STATE: the sender's process has been replaced by a newer one. Once the newer one is dead the sender is taken back:
+   * a heartbeat of a process that had died may have arrived late, after the first one of its successor.
+   */
   checkIncarnation(storeId: number, incarnation: string): void {
-    if (!this.#superseded.get(storeId)?.includes(incarnation)) return;
+    const superseded = this.#superseded.get(storeId);
+    if (!superseded?.includes(incarnation)) return;
+    if (this.livenessOf(storeId) === 'DEAD') return void superseded.splice(superseded.indexOf(incarnation), 1);
     throw new PfError(
       'INVALID_STATE',
       `store ${storeId} runs under a newer incarnation than "${incarnation}": end the older process`,

@@ -38,6 +38,7 @@ export class RequestRecord implements RequestOwner, Completion {
   constructor(owner: RecordOwner) {
     this.#owner = owner;
     this.block = new BlockRequest(this);
+    this.block.payloadIsSlot = true;
   }
 
   requestDone(): void {

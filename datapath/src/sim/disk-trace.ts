@@ -6,7 +6,7 @@
 import { assert } from '../base/assert.ts';
 import { SECTOR_BYTES } from '../base/sizes.ts';
 import type { SeededRandom } from './seeded-random.ts';
-import { SparseBytes } from './sparse-bytes.ts';
+import type { SparseBytes } from './sparse-bytes.ts';
 
 export interface TraceEntry {
   readonly kind: 'write' | 'flush' | 'discard';

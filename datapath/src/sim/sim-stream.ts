@@ -107,6 +107,7 @@ export class SimStream implements Stream, ProcessResource {
   }
 
   reserve(length: number): number {
+    if (this.isOver || this.#isEnding) return this.process.outputBlocks.spare;
     const offset = this.#output.reserve(length);
     if (this.#output.isExhausted && !this.isOver) {
       this.#sayGoodbye();

@@ -1,8 +1,10 @@
 // A new primary makes the in-sync replicas equal before it serves, whatever of the old one's last writes reached whom.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { StoreClient } from '../api/store-client.ts';
 import { OP_TRIM } from '../wire/messages.ts';
 import { STATUS_NOT_READY, STATUS_OK } from '../wire/status.ts';
+import { VOLUME_ID } from './testing/fake-conductor.ts';
 import { RigCommand, StoreRig } from './testing/store-rig.ts';
 
 /** Store 1 has sent its last write to one secondary only, and is dead. */
@@ -149,6 +151,44 @@ test('after a power cut of all stores the first primary makes everything equal a
   for (const command of commands.filter((each) => each.isDone && each.status === STATUS_OK)) {
     assert.equal(await rig.read(0, command.offset, 4096), { status: STATUS_OK, byte: 100 + command.offset / 32768 });
   }
+  await rig.close();
+});
+
+test('the first sequence after a restart is above all that the replicas hold', async () => {
+  const rig = await filled(40);
+  for (const process of rig.processes) process.kill();
+  for (let index = 0; index < 3; index += 1) await rig.start(index);
+  await rig.configure(() => undefined);
+  await rig.untilState(0, 'serving');
+  assert.is(await rig.write(0, 20 * 65536, 4096, 1), STATUS_OK);
+  const address = `${rig.sim.machine('b').address}:49181`;
+  const list = await rig.conductorProcess.perform((world) =>
+    new StoreClient(world, address).listExtents({ volume_id: VOLUME_ID, shard_index: 0, from_object: 0, above: 0 }),
+  );
+  assert.equal(
+    list.extents.map((each) => each.sequence),
+    [1, 2, 3, 4, 5, 6, 7],
+  );
+  await rig.close();
+});
+
+test('what another primary took back meanwhile is sent again by the one that returns', async () => {
+  const rig = await filled(45);
+  const [a, c, conductor] = ['a', 'c', 'conductor'].map((name) => rig.sim.machine(name));
+  rig.sim.network.partition([a!], [c!, conductor!]);
+  const command = await rig.begin(0, RigCommand.write(rig.client.world, 65536, 4096, 99));
+  await rig.sim.run(rig.sim.now + 50);
+  assert.is.not(await rig.digest(1), await rig.digest(2), 'b has it, c has not');
+  rig.conductor.change(() => (rig.conductor.primary = 2));
+  await rig.conductorProcess.perform(() => rig.conductor.pushAll([2, 3]));
+  await rig.sim.run(rig.sim.now + 100);
+  assert.is(await rig.digest(1), await rig.digest(2), 'c has taken it back from b');
+  assert.is(command.isDone, false);
+  rig.sim.network.healAll();
+  await rig.configure(() => (rig.conductor.primary = 0));
+  assert.is(await rig.sim.settle(command.done), STATUS_OK);
+  assert.is(await rig.digest(1), await rig.digest(0));
+  assert.is(await rig.digest(2), await rig.digest(0));
   await rig.close();
 });
 

@@ -1,10 +1,8 @@
 // A replica that was away becomes equal while the shard is written, and only then counts as in sync.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { StoreClient } from '../api/store-client.ts';
-import { STATUS_OK } from '../wire/status.ts';
-import { OP_TRIM } from '../wire/messages.ts';
-import { VOLUME_ID } from './testing/fake-conductor.ts';
+import { STATUS_NOT_READY, STATUS_OK } from '../wire/status.ts';
+import { OP_READ, OP_TRIM } from '../wire/messages.ts';
 import { RigCommand, StoreRig } from './testing/store-rig.ts';
 
 const SIZE = 4 * 1024 * 1024;
@@ -69,32 +67,6 @@ test('a write that was under way when the replica returned is not missed', async
   await rig.close();
 });
 
-test('while recovering, a plain write leaves the stamp of a stale extent alone', async () => {
-  const rig = await StoreRig.configured(43, ['IN_SYNC', 'IN_SYNC']);
-  assert.is(await rig.write(0, 0, 4096, 1), STATUS_OK);
-  await rig.configure(() => (rig.conductor.statuses[1] = 'OUT_OF_SYNC'));
-  assert.is(await rig.write(0, 8192, 4096, 2), STATUS_OK);
-  const sequenceAt = async (index: number): Promise<number> => {
-    const address = `${rig.sim.machine('ab'[index]!).address}:49181`;
-    const list = await rig.conductorProcess.perform((world) =>
-      new StoreClient(world, address).listExtents({ volume_id: VOLUME_ID, shard_index: 0, from_object: 0, above: 0 }),
-    );
-    return list.extents[0]!.sequence;
-  };
-  const stale = await sequenceAt(1);
-  rig.conductor.change(() => (rig.conductor.statuses[1] = 'RECOVERING'));
-  await rig.conductorProcess.perform(() => rig.conductor.pushAll([2]));
-  const held = await sequenceAt(1);
-  assert.is(held, stale);
-  const command = RigCommand.write(rig.client.world, 12288, 4096, 3);
-  await rig.conductorProcess.perform(() => rig.conductor.pushAll([1]));
-  await rig.run(0, command);
-  await rig.sim.run(() => rig.conductor.recovered.length > 0);
-  assert.is(await sequenceAt(1), await sequenceAt(0));
-  assert.is(await rig.digest(1), await rig.digest(0));
-  await rig.close();
-});
-
 test('an interrupted recovery is started again by the next configuration', async () => {
   const rig = await StoreRig.configured(44, ['IN_SYNC', 'OUT_OF_SYNC']);
   for (let extent = 0; extent < 40; extent += 1) assert.is(await rig.write(0, extent * 65536, 65536, 1 + extent), STATUS_OK);
@@ -109,6 +81,47 @@ test('an interrupted recovery is started again by the next configuration', async
   await rig.sim.run(() => rig.conductor.statuses[1] === 'IN_SYNC');
   assert.is(await rig.digest(1), await rig.digest(0));
   await rig.close();
+});
+
+test('a copy that is under way when another store becomes primary ends there', async () => {
+  const rig = await StoreRig.configured(46, ['IN_SYNC', 'IN_SYNC', 'OUT_OF_SYNC']);
+  assert.is(await rig.write(0, 0, 65536, 1), STATUS_OK);
+  const disk = rig.sim.machine('a').disk('/dev/nvme0');
+  disk.setStuck(true);
+  await recover(rig, 2);
+  await rig.sim.run(rig.sim.now + 50);
+  assert.equal(rig.conductor.recovered, [], 'the old primary cannot read what it wants to copy');
+  await rig.configure(() => {
+    rig.conductor.statuses = ['OUT_OF_SYNC', 'IN_SYNC', 'RECOVERING'];
+    rig.conductor.primary = 1;
+  });
+  await rig.sim.run(() => rig.conductor.recovered.length > 0);
+  await rig.conductorProcess.perform(() => rig.conductor.pushAll([1, 2, 3]));
+  assert.is(await rig.write(1, 0, 65536, 2), STATUS_OK);
+  disk.setStuck(false);
+  await rig.sim.run(rig.sim.now + 200);
+  assert.is(await rig.digest(2), await rig.digest(1));
+  await rig.close();
+});
+
+test('a replica that was reported as recovered may be primary already: its promise is needed for reads', async () => {
+  const rig = await StoreRig.configured(47, ['IN_SYNC', 'OUT_OF_SYNC']);
+  assert.is(await rig.write(0, 0, 4096, 1), STATUS_OK);
+  const [a, b, conductor] = ['a', 'b', 'conductor'].map((name) => rig.sim.machine(name));
+  rig.conductor.onRecovered = () => rig.sim.network.partition([a!], [b!, conductor!]);
+  await recover(rig, 1);
+  const oldVersion = rig.conductor.metaVersion;
+  await rig.sim.run(() => rig.conductor.recovered.length > 0);
+  rig.conductor.change(() => {
+    rig.conductor.statuses = ['OUT_OF_SYNC', 'IN_SYNC'];
+    rig.conductor.primary = 1;
+  });
+  await rig.conductorProcess.perform(() => rig.conductor.pushAll([2]));
+  await rig.untilState(1, 'serving');
+  assert.is(await rig.write(1, 0, 4096, 2), STATUS_OK);
+  const old = new RigCommand(rig.client.world, OP_READ, 0, 4096);
+  old.metaVersion = oldVersion;
+  assert.is(await rig.run(0, old), STATUS_NOT_READY);
 });
 
 test.run();

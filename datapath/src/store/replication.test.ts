@@ -1,7 +1,7 @@
 // Reads and writes through one, two and three simulated stores, and secondaries that fail.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { OP_FLUSH } from '../wire/messages.ts';
+import { OP_FLUSH, OP_READ } from '../wire/messages.ts';
 import {
   STATUS_FENCED,
   STATUS_NOT_PRIMARY_REOPEN,
@@ -172,6 +172,36 @@ test('a secondary that gets the configuration before the primary gets the write 
   assert.is(await rig.sim.settle(command.done), STATUS_OK);
   assert.equal(rig.conductor.errors, []);
   assert.is(await rig.digest(1), await rig.digest(0));
+  await rig.close();
+});
+
+test('a read of a range that is being written waits until the write is on all replicas', async () => {
+  const rig = await StoreRig.configured(11, ['IN_SYNC', 'IN_SYNC']);
+  assert.is((await rig.read(0, 0, 4096)).status, STATUS_OK);
+  rig.sim.network.links.configure(rig.sim.machine('a'), rig.sim.machine('b'), { latencyMs: 40 });
+  const write = await rig.begin(0, RigCommand.write(rig.client.world, 4096, 4096, 8));
+  await rig.sim.run(rig.sim.now + 10);
+  const overlapping = await rig.begin(0, new RigCommand(rig.client.world, OP_READ, 0, 16384));
+  const beside = await rig.begin(0, new RigCommand(rig.client.world, OP_READ, 8192, 4096));
+  await rig.sim.run(() => beside.isDone);
+  assert.is(write.isDone, false);
+  await rig.sim.run(() => overlapping.isDone);
+  assert.is(write.isDone, true);
+  assert.is(overlapping.status, STATUS_OK);
+  await rig.close();
+});
+
+test('a request that waited for another one while a newer writer attached is fenced', async () => {
+  const rig = await StoreRig.configured(12, ['IN_SYNC', 'IN_SYNC']);
+  rig.sim.network.links.configure(rig.sim.machine('a'), rig.sim.machine('b'), { latencyMs: 60 });
+  const first = await rig.begin(0, RigCommand.write(rig.client.world, 0, 4096, 1));
+  const second = await rig.begin(0, RigCommand.write(rig.client.world, 0, 4096, 2));
+  await rig.sim.run(rig.sim.now + 10);
+  rig.conductor.attachEpoch += 1;
+  await rig.conductorProcess.perform(() => rig.conductor.push(1));
+  assert.is(await rig.sim.settle(first.done), STATUS_OK);
+  assert.is(await rig.sim.settle(second.done), STATUS_FENCED);
+  assert.equal(await rig.read(0, 0, 4096), { status: STATUS_OK, byte: 1 });
   await rig.close();
 });
 

@@ -11,6 +11,8 @@ import type { ReplicaConfig, ShardConfig } from '../api/model.ts';
 import { MAX_REPLICAS } from '../api/bodies.ts';
 
 export const GRANT_MS = 1000;
+/** A primary counts this much less, for clocks that run at different rates. */
+export const GRANT_MARGIN_MS = 10;
 
 /** What the primary of a new configuration must compare before it serves. */
 export type PromotionKind = 'none' | 'limited' | 'full';
@@ -111,7 +113,7 @@ export class ShardRole {
 
   /** A secondary has answered the heartbeat that was sent at `sentAt`. */
   granted(replicaIndex: number, sentAt: number): void {
-    this.#granted[replicaIndex] = Math.max(this.#granted[replicaIndex]!, sentAt + GRANT_MS);
+    this.#granted[replicaIndex] = Math.max(this.#granted[replicaIndex]!, sentAt + GRANT_MS - GRANT_MARGIN_MS);
     this.#recount();
   }
 

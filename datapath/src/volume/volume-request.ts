@@ -64,6 +64,7 @@ export class VolumeRequest {
     piece.offset = this.cursor;
     piece.length = length;
     piece.memory = this.memory === 0 ? 0 : this.memory + (this.cursor - this.start);
+    piece.payloadIsSlot = this.request !== null && this.request.payloadIsSlot;
     piece.commandSequence = 0;
     piece.shardIndex = shardIndex;
     piece.parent = this;

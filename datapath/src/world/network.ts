@@ -43,7 +43,10 @@ export interface Stream {
   /** Cold path: copies the bytes. Any length. */
   writeBytes(bytes: Uint8Array): void;
 
-  /** Sends what is queued, then closes; the handler's onClosed follows. */
+  /**
+   * Sends what is queued, then closes; the handler's onClosed follows. Output written after end(), after the peer's end or after the
+   * stream broke is dropped: writeOwned() is answered with ECANCELED.
+   */
   end(): void;
   /** Closes at once; queued output is dropped and its completions get ECANCELED. onClosed follows in a later turn. Idempotent. */
   destroy(): void;

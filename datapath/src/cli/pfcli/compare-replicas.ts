@@ -49,9 +49,7 @@ export const compareReplicas = verb(
             String(row.differing_objects.length),
           ]),
         ),
-        isEqual
-          ? 'all replicas are identical'
-          : `${differing} objects differ, ${missing} replicas are not in sync`,
+        isEqual ? 'all replicas are identical' : `${differing} objects differ, ${missing} replicas are not in sync`,
       ].join('\n'),
     );
     return isEqual ? 0 : 1;
@@ -80,7 +78,10 @@ async function compare(world: ControlWorld, layout: VolumeLayout): Promise<Repli
     const inSync = shard.replicas.filter((replica) => replica.status === 'IN_SYNC');
     const reference = inSync.find((replica) => replica.index === shard.primary_rep_index) ?? inSync[0];
     if (reference === undefined) {
-      throw new PfError('UNAVAILABLE', `cannot compare shard ${shard.index} of volume "${layout.volume_name}": no replica is in sync`);
+      throw new PfError(
+        'UNAVAILABLE',
+        `cannot compare shard ${shard.index} of volume "${layout.volume_name}": no replica is in sync`,
+      );
     }
     const digests = await Promise.all(
       inSync.map((replica) => digestsOf(world, layout.volume_id, shard.index, replica, first, end)),

@@ -28,8 +28,9 @@ export const exportVolume = verb(
       address,
       exports: [{ name: flags.volume, description: `PureFlash volume ${flags.volume}`, device }],
     });
-    context.print({ volume_name: flags.volume, address: formatAddress(address), size: device.sizeBytes }, (reply) =>
-      `serving volume ${reply.volume_name} (${formatSize(reply.size)}) over NBD on ${reply.address}; Ctrl-C ends it`,
+    context.print(
+      { volume_name: flags.volume, address: formatAddress(address), size: device.sizeBytes },
+      (reply) => `serving volume ${reply.volume_name} (${formatSize(reply.size)}) over NBD on ${reply.address}; Ctrl-C ends it`,
     );
     await context.interrupted;
     await server.close();

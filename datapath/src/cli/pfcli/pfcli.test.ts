@@ -18,7 +18,13 @@ let address = '';
 
 test.before(async () => {
   world = await openNodeWorld({ log: silentLogger });
-  conductor = await startConductor(world, { dataFolder: folder, host: '127.0.0.1', port: 0, clusterName: 'test', allowSameHost: false });
+  conductor = await startConductor(world, {
+    dataFolder: folder,
+    host: '127.0.0.1',
+    port: 0,
+    clusterName: 'test',
+    allowSameHost: false,
+  });
   address = `127.0.0.1:${conductor.port}`;
 });
 

@@ -25,5 +25,8 @@ export const VERBS: Readonly<Record<string, VerbEntry>> = {
     summary: 'read every replica of a volume and compare them',
     load: async () => (await import('./compare-replicas.ts')).compareReplicas,
   },
-  completion: { summary: 'print the shell completion for bash or zsh', load: async () => (await import('./completion.ts')).completion },
+  completion: {
+    summary: 'print the shell completion for bash or zsh',
+    load: async () => (await import('./completion.ts')).completion,
+  },
 };

@@ -31,7 +31,7 @@ test('the same seed gives the same run, and another seed another one', async () 
 test('profiles differ: every fault, every volume shape and every end of a run occurs among 200 seeds', () => {
   const profiles = Array.from({ length: 200 }, (_, seed) => drawProfile(new SeededRandom(seed, 'profile')));
   const kinds = new Set(profiles.flatMap((profile) => [...profile.storeFaults, ...profile.conductorFaults]));
-  assert.is(kinds.size, 13, [...kinds].join(' '));
+  assert.is(kinds.size, 14, [...kinds].join(' '));
   assert.ok(profiles.some((profile) => profile.takeoverAtMs > 0 && profile.blackoutAtMs > 0));
   assert.ok(profiles.some((profile) => profile.freeExtents > 0));
   assert.ok(profiles.some((profile) => profile.storeFaults.length === 0));

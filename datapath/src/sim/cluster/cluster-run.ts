@@ -3,13 +3,14 @@
 //
 //   peace (200 ms) -> load and faults -> healing -> all in sync -> read back, agree, account, close
 import { formatErrorChain } from '../../base/errors.ts';
+import { EIO } from '../../world/completion.ts';
 import { formatFaults, planFaults, type PlannedFault } from '../fault-plan.ts';
 import { FaultRunner } from '../fault-runner.ts';
 import { SeededRandom } from '../seeded-random.ts';
 import { SimFailure } from '../simulator.ts';
 import { installThrowingGlobals } from '../throwing-globals.ts';
 import { checkEverything, settle } from './final-checks.ts';
-import { allowNoSpace, type LoadClient } from './load-client.ts';
+import { allowNoSpace, type LoadClient, type LoadClientOptions } from './load-client.ts';
 import { drawProfile, faultKnobs, formatProfile, START_MS, type Profile } from './profile.ts';
 import { emptyDisk, fillDisk, SimCluster } from './sim-cluster.ts';
 import { VolumeUnderLoad } from './volume-under-load.ts';
@@ -32,6 +33,8 @@ export interface RunReport {
 
 const RUN_EVENTS_MAX = 5_000_000;
 const BLACKOUT_MS = 400;
+/** Until somebody starts a store again whose disk had errors. */
+const REPLACE_MS = 100;
 
 /** Never throws for what the cluster does; the report says what was wrong. */
 export async function runSeed(seed: number): Promise<RunReport> {
@@ -69,7 +72,7 @@ class ClusterRun {
     this.#profile = profile;
     this.cluster = new SimCluster(seed, profile);
     this.#volumes = profile.volumes.map((shape) => new VolumeUnderLoad(this.cluster, shape, profile.load));
-    if (profile.freeExtents > 0) for (const volume of this.#volumes) volume.isFailureAllowed = allowNoSpace;
+    for (const volume of this.#volumes) volume.isFailureAllowed = allowedFailures(profile);
   }
 
   async run(): Promise<void> {
@@ -122,13 +125,18 @@ class ClusterRun {
     const random = sim.random.fork('faults');
     const startedAt = sim.now;
     const storeNames = cluster.stores.map((store) => store.host.name);
-    const plans = faultKnobs(profile, storeNames, cluster.conductor.host.name).flatMap((knobs) => planFaults(random, knobs));
+    const clientNames = this.#volumes.flatMap((volume) => volume.clients.map((client) => client.process.host.name));
+    const knobs = faultKnobs(profile, storeNames, cluster.conductor.host.name, clientNames);
+    const plans = knobs.flatMap((each) => planFaults(random, each));
     this.#plan = plans
       .map((fault) => ({ ...fault, atMs: fault.atMs + startedAt, untilMs: fault.untilMs + startedAt }))
       .sort((left, right) => left.atMs - right.atMs);
     const runner = new FaultRunner(sim, this.#plan, (host) => {
       for (const node of [cluster.conductor, ...cluster.stores]) if (node.host === host) node.start();
     });
+    for (const fault of this.#plan) {
+      if (fault.kind === 'disk-errors') sim.schedule(fault.untilMs - sim.now + REPLACE_MS, () => this.#restartFailed(fault.host), 'repair');
+    }
     sim.network.faults.resetChance = profile.resetChance;
     if (profile.takeoverAtMs > 0) sim.schedule(profile.takeoverAtMs, () => this.#takeOver(), 'takeover');
     if (profile.blackoutAtMs > 0) {
@@ -143,6 +151,7 @@ class ClusterRun {
     const { cluster } = this;
     this.#isHealing = true;
     cluster.heal();
+    if (this.#profile.storeFaults.includes('disk-errors')) for (const store of cluster.stores) store.restart();
     // A while of load in peace: what was broken must work again.
     await cluster.sim.run(cluster.sim.now + 500);
     if (this.#profile.freeExtents > 0) await this.#makeRoom();
@@ -152,6 +161,22 @@ class ClusterRun {
     await cluster.sim.run(cluster.sim.now + BLACKOUT_MS);
     cluster.heal();
     await settle(cluster, this.#volumes);
+  }
+
+  /** Some of the writes under way have reached some of the replicas, and nobody will send them again. */
+  #killPrimaries(volume: VolumeUnderLoad): void {
+    const { cluster } = this;
+    const random = cluster.sim.random.fork('primaries');
+    for (const store of cluster.primariesOf(volume.shape.name)) {
+      store.kill();
+      cluster.sim.schedule(random.integer(50, 2_000), () => store.start(), 'restart');
+    }
+  }
+
+  /** A store whose disk has failed stays without it until it is started again. */
+  #restartFailed(host: string): void {
+    const store = this.cluster.stores.find((each) => each.host.name === host);
+    if (store?.process?.isPaused === false) store.restart();
   }
 
   /** A replica that found no space comes back only when there is space again. */
@@ -169,7 +194,8 @@ class ClusterRun {
     const first: LoadClient = volume.clients[0]!;
     const second = volume.client('writer-two', false);
     first.mayBeFenced = true;
-    if (this.cluster.sim.random.fork('takeover').chance(0.4)) first.die();
+    if (this.#profile.takeoverFrom !== 'living') first.die();
+    if (this.#profile.takeoverFrom === 'dead with stores') this.#killPrimaries(volume);
     second.process.post(0, 'takeover', () => {
       void second.open().then(() => {
         first.superseded();
@@ -177,4 +203,10 @@ class ClusterRun {
       });
     });
   }
+}
+
+/** Full disks refuse what needs space; a disk that fails is the end of requests that only it could serve. */
+function allowedFailures(profile: Profile): LoadClientOptions['isFailureAllowed'] {
+  const mayFail = profile.storeFaults.includes('disk-errors');
+  return (operation, errno) => (profile.freeExtents > 0 && allowNoSpace(operation, errno)) || (mayFail && errno === EIO);
 }

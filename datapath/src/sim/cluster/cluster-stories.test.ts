@@ -186,6 +186,115 @@ test('a secondary that only the primary cannot reach is taken out and comes back
   });
 });
 
+test('a write that was held up since an older configuration does not overtake a newer one', async () => {
+  await tell({ seed: 1013, replicaCount: 2, storeCount: 2 }, async (story) => {
+    const { cluster, writer, pass } = story;
+    const { network } = cluster.sim;
+    const first = await cluster.primaryOf('story', 0);
+    const [second] = await cluster.secondariesOf('story', 0);
+    // The link swallows the write; the store lives, but the conductor cannot know that.
+    network.partitionOneWay(writer.process.host, first.host);
+    const held = writer.write(0, 4 * KiB);
+    network.partition([first.host], [cluster.conductor.host]);
+    assert.is(await cluster.sim.settle(held), 0);
+    assert.is(await cluster.primaryOf('story', 0), second);
+    network.heal(first.host, cluster.conductor.host);
+    await cluster.allInSync(['story']);
+    assert.is(await story.write(0, 4 * KiB), 0);
+    second!.kill();
+    await pass(2_500);
+    assert.is(await cluster.primaryOf('story', 0), first);
+    network.healAll();
+    await pass(1_000);
+    assert.is(await story.read(0, 4 * KiB), 0);
+  });
+});
+
+test('what a paused primary had not read yet does not reach the replicas of the next one', async () => {
+  await tell({ seed: 1014, latencyMs: 2 }, async (story) => {
+    const { cluster, writer, pass } = story;
+    const old = await cluster.primaryOf('story', 0);
+    const first = writer.write(0, 4 * KiB);
+    await pass(1);
+    old.process!.pause();
+    assert.is(await cluster.sim.settle(first), 0);
+    assert.is(await story.write(0, 4 * KiB), 0);
+    old.process!.resume();
+    await pass(500);
+    assert.is(await story.read(0, 4 * KiB), 0);
+  });
+});
+
+test('a write that reached one secondary only, and whose client is dead, is there for good or not at all', async () => {
+  await tell({ seed: 1015 }, async (story) => {
+    const { cluster, volume, writer, pass } = story;
+    assert.is(await story.write(0, 4 * KiB), 0);
+    const primary = await cluster.primaryOf('story', 0);
+    const [one, other] = await cluster.secondariesOf('story', 0);
+    cluster.sim.network.partitionOneWay(primary.host, other!.host);
+    void writer.write(0, 4 * KiB);
+    await pass(20);
+    primary.kill();
+    writer.die();
+    cluster.sim.network.healAll();
+    const reader = await volume.opened('reader', true);
+    assert.is(await story.read(0, 4 * KiB, reader), 0);
+    const second = await cluster.primaryOf('story', 0);
+    (second === one ? one! : other!).kill();
+    await pass(2_500);
+    assert.is(await story.read(0, 4 * KiB, reader), 0);
+  });
+});
+
+test('a new primary waits until the old one, which the conductor cannot reach, has stopped serving reads', async () => {
+  await tell({ seed: 1016 }, async (story) => {
+    const { cluster, volume, writer, pass } = story;
+    const reader = await volume.opened('reader', true);
+    assert.is(await story.write(0, 4 * KiB), 0);
+    const old = await cluster.primaryOf('story', 0);
+    cluster.sim.network.partition([old.host], [cluster.conductor.host]);
+    for (let waited = 0; (await cluster.primaryOf('story', 0)) === old && waited < 3_000; waited += 20) {
+      assert.is(await story.read(0, 4 * KiB, reader), 0);
+      await pass(20);
+    }
+    writer.mayBeFenced = true;
+    const second = await volume.opened('second', false);
+    writer.superseded();
+    assert.is(await story.write(0, 4 * KiB, second), 0);
+    assert.is(await story.read(0, 4 * KiB, reader), 0);
+    cluster.sim.network.healAll();
+  });
+});
+
+test('a store that has restarted keeps the promise that it has forgotten', async () => {
+  await tell({ seed: 1017, replicaCount: 2, storeCount: 2 }, async (story) => {
+    const { cluster, volume, writer, pass } = story;
+    const reader = await volume.opened('reader', true);
+    assert.is(await story.write(0, 4 * KiB), 0);
+    const old = await cluster.primaryOf('story', 0);
+    const [next] = await cluster.secondariesOf('story', 0);
+    const readFor = async (ms: number): Promise<void> => {
+      for (let passed = 0; passed < ms; passed += 50) {
+        assert.is(await story.read(0, 4 * KiB, reader), 0);
+        await pass(50);
+      }
+    };
+    await readFor(500);
+    cluster.sim.network.partition([old.host], [cluster.conductor.host]);
+    await readFor(800);
+    next!.restart();
+    writer.mayBeFenced = true;
+    const second = await volume.opened('second', false);
+    writer.superseded();
+    assert.is(await cluster.primaryOf('story', 0), next);
+    assert.is(await story.write(0, 4 * KiB, second), 0);
+    const late = reader.read(0, 4 * KiB);
+    await pass(300);
+    cluster.sim.network.healAll();
+    assert.is(await cluster.sim.settle(late), 0);
+  });
+});
+
 test('replicas agree byte for byte: the digests of every object are equal', async () => {
   await tell({ seed: 1011, storeCount: 3, load: { trimShare: 0.3 } }, async ({ cluster, writer, pass }) => {
     writer.run(8);

@@ -34,12 +34,18 @@ export interface Profile {
   readonly storeCount: number;
   readonly diskBytes: number;
   readonly clockDriftPpm: number;
+  /** Shortest delay between two machines, one way. */
+  readonly latencyMs: number;
+  /** All delays of the disks are this many times those of a fast one. */
+  readonly diskDelayFactor: number;
   readonly volumes: readonly VolumeShape[];
   readonly load: LoadShape;
   /** How long clients send while faults strike. */
   readonly durationMs: number;
   /** A second writer takes the first volume over at this moment, or never (0). */
   readonly takeoverAtMs: number;
+  /** What happens to the first writer before: it lives on, dies, or dies together with its primaries. */
+  readonly takeoverFrom: 'living' | 'dead' | 'dead with stores';
   /** Every store and the conductor lose power at once at this moment, or never (0). */
   readonly blackoutAtMs: number;
   /** Stores lose power once more when all is healed, before everything is read back. */
@@ -63,6 +69,7 @@ const STORE_FAULTS: readonly FaultName[] = [
   'mute',
   'deafen',
   'stuck-disk',
+  'disk-errors',
   'stall',
   'resets',
   'cut-link',
@@ -88,16 +95,20 @@ export function drawProfile(random: SeededRandom): Profile {
   const volumes = drawVolumes(random);
   const durationMs = random.integer(3_000, 9_000);
   const isQuiet = random.chance(0.06);
+  const blackoutAtMs = random.chance(0.15) ? START_MS + random.integer(500, durationMs - 500) : 0;
   const isCorrupting = !isQuiet && !isDiskSmall && random.chance(0.1);
   return {
     storeCount,
     diskBytes: isDiskSmall ? 96 * MiB : random.pick([88, 128]) * MiB,
     clockDriftPpm: random.chance(0.4) ? random.integer(1, 100) : 0,
+    latencyMs: random.pick([0.05, 0.05, 1, 4]),
+    diskDelayFactor: random.pick([1, 1, 10, 60]),
     volumes: isCorrupting ? volumes.map((volume) => ({ ...volume, replicaCount: Math.max(2, volume.replicaCount) })) : volumes,
     load: drawLoad(random, isDiskSmall, durationMs, volumes.length),
     durationMs,
-    takeoverAtMs: random.chance(0.35) ? START_MS + random.integer(200, durationMs - 500) : 0,
-    blackoutAtMs: !isQuiet && !isCorrupting && random.chance(0.12) ? START_MS + random.integer(500, durationMs - 500) : 0,
+    takeoverAtMs: blackoutAtMs > 0 && random.chance(0.5) ? blackoutAtMs : random.chance(0.4) ? START_MS + random.integer(200, durationMs - 500) : 0,
+    takeoverFrom: isQuiet || isCorrupting ? 'living' : random.pick(['living', 'dead', 'dead with stores']),
+    blackoutAtMs: isQuiet || isCorrupting ? 0 : blackoutAtMs,
     hasFinalBlackout: random.chance(0.3),
     storeFaults: isQuiet ? [] : isCorrupting ? ['bit-rot', 'stall'] : subset(random, STORE_FAULTS),
     conductorFaults: isQuiet || isCorrupting ? [] : subset(random, CONDUCTOR_FAULTS),
@@ -109,13 +120,16 @@ export function drawProfile(random: SeededRandom): Profile {
   };
 }
 
-/** The two halves of the plan: stores with their clients' links, and the conductor. */
-export function faultKnobs(profile: Profile, stores: readonly string[], conductor: string): FaultKnobs[] {
+/** The two halves of the plan: faults of stores, and of the links to everybody else; then faults of the conductor. */
+export function faultKnobs(profile: Profile, stores: readonly string[], conductor: string, clients: readonly string[]): FaultKnobs[] {
   const times = { startMs: START_MS, endMs: START_MS + profile.durationMs, corruptEveryMs: 1500, recoveryMs: 50 };
   return [
     {
       ...times,
-      groups: [{ hosts: stores, maxImpaired: profile.maxImpairedStores, maxCorruptible: 1 }],
+      groups: [
+        { hosts: stores, maxImpaired: profile.maxImpairedStores, maxCorruptible: 1 },
+        { hosts: [...clients, conductor], maxImpaired: 0, maxCorruptible: 0 },
+      ],
       kinds: profile.storeFaults,
       impairEveryMs: profile.impairEveryMs,
       disturbEveryMs: 900,
@@ -143,8 +157,9 @@ export function formatProfile(profile: Profile): string {
     `store faults ${profile.storeFaults.join(' ') || 'none'} (${profile.maxImpairedStores} at once, ${profile.meanFaultMs} ms)`,
     `conductor faults ${profile.conductorFaults.join(' ') || 'none'}`,
   ];
+  if (profile.latencyMs > 1 || profile.diskDelayFactor > 1) parts.push(`latency ${profile.latencyMs} ms, disks ${profile.diskDelayFactor} times slower`);
   if (profile.resetChance > 0) parts.push(`resets ${profile.resetChance}`);
-  if (profile.takeoverAtMs > 0) parts.push(`takeover at ${profile.takeoverAtMs}`);
+  if (profile.takeoverAtMs > 0) parts.push(`takeover from ${profile.takeoverFrom} at ${profile.takeoverAtMs}`);
   if (profile.blackoutAtMs > 0) parts.push(`blackout at ${profile.blackoutAtMs}`);
   if (profile.hasFinalBlackout) parts.push('final blackout');
   if (profile.freeExtents > 0) parts.push(`${profile.freeExtents} extents free`);

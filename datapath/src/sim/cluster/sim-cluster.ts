@@ -10,6 +10,7 @@ import { DiskStore } from '../../store/disk/disk-store.ts';
 import { EXTENT_BYTES } from '../../store/disk/layout.ts';
 import { startStore, type Store } from '../../store/store.ts';
 import type { World } from '../../world/world.ts';
+import { DEFAULT_LINK } from '../links.ts';
 import type { SimProcess } from '../sim-process.ts';
 import { Simulator } from '../simulator.ts';
 import { ClusterNode } from './cluster-node.ts';
@@ -18,7 +19,9 @@ import type { VolumeShape } from './profile.ts';
 export interface ClusterShape {
   readonly storeCount: number;
   readonly diskBytes: number;
-  readonly clockDriftPpm: number;
+  readonly clockDriftPpm?: number;
+  readonly latencyMs?: number;
+  readonly diskDelayFactor?: number;
 }
 
 export const DISK_PATH = '/dev/disk';
@@ -40,7 +43,10 @@ export class SimCluster {
   constructor(seed: number, shape: ClusterShape) {
     this.sim = new Simulator(seed, { logLines: 4000 });
     const random = this.sim.random.fork('cluster');
-    const drift = (): number => random.integer(-shape.clockDriftPpm, shape.clockDriftPpm);
+    const driftPpm = shape.clockDriftPpm ?? 0;
+    const drift = (): number => random.integer(-driftPpm, driftPpm);
+    const latencyMs = shape.latencyMs ?? DEFAULT_LINK.latencyMs;
+    this.sim.network.links.default = { ...DEFAULT_LINK, latencyMs, jitterMs: latencyMs / 2 };
     const conductorHost = this.sim.machine('conductor', { clockDriftPpm: drift() });
     this.conductors = [`${conductorHost.address}:${CONDUCTOR_HTTP_PORT}`];
     this.conductor = new ClusterNode(conductorHost, 'pfconductor', CONDUCTOR_MEMORY_BYTES, (world) =>
@@ -52,7 +58,7 @@ export class SimCluster {
         allowSameHost: false,
       }),
     );
-    this.stores = Array.from({ length: shape.storeCount }, (_, index) => this.#storeNode(`store${index + 1}`, shape.diskBytes, drift()));
+    this.stores = Array.from({ length: shape.storeCount }, (_, index) => this.#storeNode(`store${index + 1}`, shape, drift()));
     this.#admin = this.clientProcess('admin');
   }
 
@@ -147,15 +153,25 @@ export class SimCluster {
     return this.storeById(shard.replicas[shard.primary_rep_index]!.store_id);
   }
 
+  /** The stores that are primary of any shard, as a conductor that is up has it; none while it is down. */
+  primariesOf(volume: string): ClusterNode<Store>[] {
+    if (!this.conductor.isUp) return [];
+    const { volumes } = this.conductor.app!.state;
+    const record = [...volumes.values()].find((each) => each.name === volume);
+    const ids = new Set(record?.shards.map((shard) => shard.replicas[shard.primary]!.storeId));
+    return [...ids].map((id) => this.storeById(id));
+  }
+
   async secondariesOf(volume: string, index: number): Promise<ClusterNode<Store>[]> {
     const shard = await this.shard(volume, index);
     const others = shard.replicas.filter((replica) => replica.index !== shard.primary_rep_index);
     return others.map((replica) => this.storeById(replica.store_id));
   }
 
-  #storeNode(name: string, diskBytes: number, clockDriftPpm: number): ClusterNode<Store> {
+  #storeNode(name: string, shape: ClusterShape, clockDriftPpm: number): ClusterNode<Store> {
     const host = this.sim.machine(name, { clockDriftPpm });
-    host.addDisk(DISK_PATH, { sizeBytes: diskBytes });
+    const { speed } = host.addDisk(DISK_PATH, { sizeBytes: shape.diskBytes });
+    for (const kind of ['readMs', 'writeMs', 'durableMs', 'flushMs'] as const) speed[kind] *= shape.diskDelayFactor ?? 1;
     return new ClusterNode(host, 'pfstore', STORE_MEMORY_BYTES, (world) =>
       startStore(world, {
         disks: [{ path: DISK_PATH }],

@@ -46,6 +46,8 @@ export class Checkpoint {
     } finally {
       this.#running = null;
     }
+    // While it ran, the log may have filled up behind its tail: those who stall now wanted one when none could start.
+    if (this.#log.usedBytes * 2 > this.#state.geometry.logBytes) this.want();
   }
 
   async #write(isClean: boolean): Promise<void> {

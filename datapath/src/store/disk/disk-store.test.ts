@@ -4,6 +4,7 @@ import { crc32c } from '../../base/crc32c.ts';
 import { KiB, MiB } from '../../base/sizes.ts';
 import { begin, formattedBench, pattern, read, reopened, trim, write, type Bench } from './testing/store-bench.ts';
 import { DISK_READ, DISK_WRITE } from './disk-io.ts';
+import { settleMicrotasks } from './testing/power-cut-run.ts';
 import { TestRandom } from './testing/test-random.ts';
 
 const V = 0x42000000;
@@ -82,6 +83,40 @@ test('a trim reads as zeros, frees whole extents, and zeroes its edges inside bl
   const again = await reopened(bench);
   await assertReads(again, V, 0, expected);
   assert.is(again.store.freeBytes, total - 192 * KiB);
+});
+
+test('more small trims in one turn than a batch holds are all done', async () => {
+  const bench = await formattedBench();
+  const expected = pattern(8, 40 * 64 * KiB);
+  for (let offset = 0; offset < expected.length; offset += 512 * KiB)
+    await write(bench, V, offset, expected.slice(offset, offset + 512 * KiB));
+  const trims: Promise<unknown>[] = [];
+  for (let block = 0; block < 640; block += 1) {
+    if (block % 16 === 5) continue;
+    trims.push(trim(bench, V, block * 4096, 4096));
+    expected.fill(0, block * 4096, (block + 1) * 4096);
+  }
+  await Promise.all(trims);
+  await bench.store.checkpoint();
+  bench.store.checkInvariants();
+  for (let offset = 0; offset < expected.length; offset += 512 * KiB)
+    await assertReads(bench, V, offset, expected.slice(offset, offset + 512 * KiB));
+});
+
+test('a long trim is discarded on the disk, and its extents are used again only after the disk has answered', async () => {
+  const bench = await formattedBench({ diskBytes: 16 * MiB });
+  const total = bench.store.freeBytes;
+  for (let offset = 0; offset < 4 * MiB; offset += MiB) await write(bench, V, offset, pattern(offset, MiB));
+  await trim(bench, V, 2 * MiB, 64 * KiB);
+  assert.is(bench.disk.discards, 0);
+  await trim(bench, V, 0, 4 * MiB);
+  assert.ok(bench.disk.discards >= 1);
+  assert.is(bench.store.freeBytes, total);
+  for (let offset = 0; offset + MiB <= total; offset += MiB) await write(bench, W, offset, pattern(offset, MiB));
+  await bench.store.close();
+  bench.store.checkInvariants();
+  const again = await reopened(bench);
+  for (let offset = 0; offset + MiB <= total; offset += MiB) await assertReads(again, W, offset, pattern(offset, MiB));
 });
 
 test('an extent that is used again shows nothing of its former owner', async () => {
@@ -307,9 +342,25 @@ test('a read that overlaps a write under way sees the old or the new block, neve
   bench.store.checkInvariants();
 });
 
+test('writers who fill the log behind a slow checkpoint get the next one', async () => {
+  const bench = await formattedBench({ diskBytes: 32 * MiB, logBytes: MiB });
+  await write(bench, V, 0, pattern(1, 4096));
+  bench.disk.random = new TestRandom(3);
+  const slow = bench.store.checkpoint();
+  const writes = Array.from({ length: 400 }, (_, index) => begin(bench, DISK_WRITE, V, index * 4096, pattern(index, 4096)));
+  do await settleMicrotasks();
+  while (bench.disk.step(true));
+  const acknowledged = writes.filter((each) => each.isDurable).length;
+  assert.ok(acknowledged > 50 && acknowledged < 400, `${acknowledged} writes fit the log: the others must stall`);
+  for (const each of writes) await finish(bench, each);
+  bench.disk.random = null;
+  while (bench.disk.step()) await settleMicrotasks();
+  await slow;
+  await assertReads(bench, V, 399 * 4096, pattern(399, 4096));
+});
+
 async function stepOnce(bench: Bench): Promise<void> {
-  await Promise.resolve();
-  await Promise.resolve();
+  await settleMicrotasks();
   bench.disk.step();
 }
 

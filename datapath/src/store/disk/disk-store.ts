@@ -14,23 +14,13 @@ import { ActiveIos } from './active-ios.ts';
 import { Checkpoint } from './checkpoint.ts';
 import { DISK_READ, DISK_TRIM, DISK_WRITE, DiskIo, type DiskIoOwner } from './disk-io.ts';
 import type { DiskCounters, DiskState } from './disk-state.ts';
-import {
-  BITMAP,
-  EXTENT_AND_STATE,
-  FIRST_CRC,
-  GENERATION,
-  STATE_IN_USE,
-  sequenceOf,
-  slotOf,
-  volumeOf,
-  wordOf,
-  OBJECT_INDEX,
-} from './extent-table.ts';
+import { BITMAP, FIRST_CRC, GENERATION, sequenceOf, wordOf } from './extent-table.ts';
 import { formatDisk, type FormatOptions } from './format-disk.ts';
 import type { Head } from './head-page.ts';
 import { checkInvariants } from './invariants.ts';
-import { BLOCKS_PER_EXTENT, EXTENTS_PER_OBJECT, EXTENT_BYTES } from './layout.ts';
-import { HELD_FREED, type LogBatch } from './log-batch.ts';
+import { BLOCKS_PER_EXTENT, EXTENT_BYTES } from './layout.ts';
+import { GivenBackExtents } from './given-back-extents.ts';
+import type { LogBatch } from './log-batch.ts';
 import { openDisk, type OpenedDisk } from './open-disk.ts';
 import { Reader } from './reader.ts';
 import { RedoLog, type LogListener } from './redo-log.ts';
@@ -62,6 +52,7 @@ export class DiskStore implements LogListener {
   readonly #trimmer: Trimmer;
   readonly #reader: Reader;
   readonly #checkpoint: Checkpoint;
+  readonly #givenBack: GivenBackExtents;
   readonly #visitedCrcs = new Uint32Array(BLOCKS_PER_EXTENT);
   #isClosing = false;
   #closed: Promise<void> | null = null;
@@ -82,6 +73,7 @@ export class DiskStore implements LogListener {
     this.#trimmer = new Trimmer(state, this.#active, this.#log, this.#stalls, this.#writer);
     this.#reader = new Reader(state, this.#scratch);
     this.#checkpoint = new Checkpoint(state, this.#log, head);
+    this.#givenBack = new GivenBackExtents(state, this.#stalls);
     state.onFailure = () => this.#stop();
     state.onAbandoned = () => this.#abandon();
   }
@@ -221,29 +213,14 @@ export class DiskStore implements LogListener {
 
   /** For tests: throws AssertionFailure unless space accounting, map and table agree; returns the numbers. */
   checkInvariants(): { readonly totalExtents: number; readonly usedExtents: number; readonly freeExtents: number } {
-    return checkInvariants(this.#state, this.#active.count === 0 && this.#reader.count === 0 && this.#log.isQuiet);
+    return checkInvariants(
+      this.#state,
+      this.#active.count === 0 && this.#reader.count === 0 && this.#log.isQuiet && this.#givenBack.isIdle,
+    );
   }
 
   batchComplete(batch: LogBatch): void {
-    const { table, map, free, waits } = this.#state;
-    for (let index = 0; index < batch.heldCount; index += 1) {
-      const physical = batch.heldPhysical[index]!;
-      const mask = batch.heldMask[index]!;
-      const segment = table.at(physical);
-      const at = wordOf(physical);
-      if (mask !== HELD_FREED) {
-        if (segment.words[at + EXTENT_AND_STATE]! >= STATE_IN_USE) segment.busy[slotOf(physical)]! &= ~mask;
-        continue;
-      }
-      const extentNumber =
-        segment.words[at + OBJECT_INDEX]! * EXTENTS_PER_OBJECT + (segment.words[at + EXTENT_AND_STATE]! & (STATE_IN_USE - 1));
-      const volumeId = volumeOf(segment.words, at);
-      if (map.find(volumeId, extentNumber) === physical) map.remove(volumeId, extentNumber);
-      segment.busy[slotOf(physical)] = 0;
-      free.release(physical);
-      this.#state.pendingFreeExtents -= 1;
-    }
-    for (let index = 0; index < batch.heldCount && !waits.isEmpty; index += 1) waits.wake(batch.heldPhysical[index]!);
+    this.#givenBack.release(batch);
   }
 
   logProgressed(): void {
@@ -281,6 +258,7 @@ export class DiskStore implements LogListener {
     await this.#active.whenIdle();
     if (this.#state.failure === null) {
       await this.#log.whenSettled(this.#log.recordedThrough);
+      await this.#givenBack.whenIdle();
       await this.#checkpoint.run(true);
     }
     assert(this.#state.outstanding === 0, 'the disk store is closed while the disk still works for it');

@@ -8,7 +8,10 @@ import { TestRandom } from './testing/test-random.ts';
 test('extents are handed out upwards, one after the other, and each only once', () => {
   const free = new FreeExtents(70);
   const taken = Array.from({ length: 70 }, () => free.take());
-  assert.equal(taken, Array.from({ length: 70 }, (_, at) => at));
+  assert.equal(
+    taken,
+    Array.from({ length: 70 }, (_, at) => at),
+  );
   assert.is(free.take(), -1);
   free.release(33);
   assert.is(free.take(), 33);

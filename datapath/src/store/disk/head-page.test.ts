@@ -21,10 +21,22 @@ const HEAD: Head = {
 
 test('the head of format 1 is these bytes', () => {
   const bytes = Buffer.from(encodeHead(HEAD));
-  assert.is(bytes.toString('hex', 0, 48), '504653544f5245000100000001000000' + '00112233445546778899aabbccddeeff' + '0123456789ab4def8123456789abcdef');
-  assert.is(bytes.toString('hex', 48, 88), '0500000000000000' + '0000000400000000' + '00000100' + '00100000' + '0000100000000000' + '0000400000000000');
-  assert.is(bytes.toString('hex', 88, 120), '0000500000000000' + '0000520000000000' + '0000540000000000' + 'ac030000' + '60000000');
-  assert.is(bytes.toString('hex', 120, 156), '0002000001000000' + '0900000000000000' + '0200000001000000' + '0068e5cf8b010000' + '00400500');
+  assert.is(
+    bytes.toString('hex', 0, 48),
+    '504653544f5245000100000001000000' + '00112233445546778899aabbccddeeff' + '0123456789ab4def8123456789abcdef',
+  );
+  assert.is(
+    bytes.toString('hex', 48, 88),
+    '0500000000000000' + '0000000400000000' + '00000100' + '00100000' + '0000100000000000' + '0000400000000000',
+  );
+  assert.is(
+    bytes.toString('hex', 88, 120),
+    '0000500000000000' + '0000520000000000' + '0000540000000000' + 'ac030000' + '60000000',
+  );
+  assert.is(
+    bytes.toString('hex', 120, 156),
+    '0002000001000000' + '0900000000000000' + '0200000001000000' + '0068e5cf8b010000' + '00400500',
+  );
   assert.is(bytes.toString('hex', 508), '04f2ceac');
   assert.equal(decodeHead(bytes), { kind: 'head', head: HEAD });
 });

@@ -60,7 +60,10 @@ test('a batch of format 1 is these bytes', () => {
   assert.is(hex(meta, 0, 32), '50464c4200020000' + 'cdab896745230100' + '4d00000000000000' + '4b00000000000000');
   assert.is(hex(meta, 32, 44), '02000000' + '01000000' + '01000000');
   assert.is(hex(meta, 64, 76), '03000000' + '01000000' + '09000000');
-  assert.is(hex(meta, 76, 116), '0000004212000000' + '05000000' + '03000100' + 'ffffffff' + '08000000' + '0100000002000000' + '00000000' + '00000000');
+  assert.is(
+    hex(meta, 76, 116),
+    '0000004212000000' + '05000000' + '03000100' + 'ffffffff' + '08000000' + '0100000002000000' + '00000000' + '00000000',
+  );
   assert.is(hex(meta, 204, 216), '28000000' + '00000000' + 'ffffffff');
   assert.is(hex(meta, 344, 348), '09000000');
   assert.is(hex(meta, 348, 356), '28000000' + '02000000');
@@ -100,7 +103,8 @@ test('random counts and lengths behind a right checksum are refused without read
   for (let round = 0; round < 3000; round += 1) {
     const forged = meta.slice();
     const view = new DataView(forged.buffer);
-    for (let change = 0; change <= random.below(3); change += 1) view.setUint32(4 * random.below(128), random.chance(0.5) ? random.below(64) : random.u32(), true);
+    for (let change = 0; change <= random.below(3); change += 1)
+      view.setUint32(4 * random.below(128), random.chance(0.5) ? random.below(64) : random.u32(), true);
     const length = view.getUint32(4, true);
     view.setUint32(44, 0, true);
     view.setUint32(44, length <= 512 ? crc32c(forged, 0, length, 0) : 0, true);

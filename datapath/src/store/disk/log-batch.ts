@@ -20,6 +20,8 @@ export const NO_PREVIOUS = 0xffffffff;
 
 /** In `held`: the extent was freed and is given back when the batch is complete. */
 export const HELD_FREED = 0x10000;
+/** The same, by a trim: the disk may be told that its content does not matter. */
+export const HELD_TRIMMED = 0x20000;
 
 /** A piece of a request that waits for its batch: told when the batch and all before it are durable. */
 export interface BatchPart {

@@ -9,7 +9,18 @@ import { DiskStore } from './disk-store.ts';
 import { decodeHead, encodeHead, type Head } from './head-page.ts';
 import { MemoryDisk } from './testing/memory-disk.ts';
 import { settleMicrotasks } from './testing/power-cut-run.ts';
-import { TEST_STORE_UUID, begin, formattedBench, pattern, read, reopened, testWorld, trim, write, type Bench } from './testing/store-bench.ts';
+import {
+  TEST_STORE_UUID,
+  begin,
+  formattedBench,
+  pattern,
+  read,
+  reopened,
+  testWorld,
+  trim,
+  write,
+  type Bench,
+} from './testing/store-bench.ts';
 
 const V = 0x42000000;
 
@@ -65,7 +76,10 @@ test('format refuses a disk that holds something, by name, unless told', async (
     assert.is((await DiskStore.open(world, disk)).volumes().length, 0);
   }
   const used = await formattedBench();
-  assert.match(await errorOf(DiskStore.format(used.world, used.disk, { storeUuid: TEST_STORE_UUID })), /it holds a PureFlash disk \(disk UUID/);
+  assert.match(
+    await errorOf(DiskStore.format(used.world, used.disk, { storeUuid: TEST_STORE_UUID })),
+    /it holds a PureFlash disk \(disk UUID/,
+  );
 });
 
 test('a disk that was formatted again shows nothing of its former life', async () => {
@@ -91,10 +105,16 @@ test('what is not an intact disk of this format is refused with a reason', async
   };
   assert.match(await open((disk) => disk.bytes.fill(0)), /^NOT_FOUND: .*not a PureFlash disk \(blank\); format it first/);
   assert.match(await open((disk) => disk.bytes.fill(9)), /^NOT_FOUND: .*not a PureFlash disk \(foreign data\)/);
-  assert.match(await open((disk) => (disk.bytes[100]! ^= 1, disk.bytes[4196]! ^= 1)), /^CORRUPT: .*both head pages are damaged/);
+  assert.match(
+    await open((disk) => ((disk.bytes[100]! ^= 1), (disk.bytes[4196]! ^= 1))),
+    /^CORRUPT: .*both head pages are damaged/,
+  );
   assert.is(await open((disk) => (disk.bytes[100]! ^= 1)), 'no error');
   assert.is(await open((disk) => (disk.bytes[4196]! ^= 1)), 'no error');
-  assert.match(await open((disk) => (disk.bytes = disk.bytes.slice(0, 63 * MiB))), /^INVALID_STATE: .*it has 63 MiB, but was formatted with 64 MiB/);
+  assert.match(
+    await open((disk) => (disk.bytes = disk.bytes.slice(0, 63 * MiB))),
+    /^INVALID_STATE: .*it has 63 MiB, but was formatted with 64 MiB/,
+  );
   const setVersion = (disk: MemoryDisk): void => {
     for (const page of [0, 4096]) disk.bytes.set(withVersion(disk.bytes.slice(page, page + 512), 2), page);
   };
@@ -121,7 +141,10 @@ test('a table entry damaged in one copy is healed from the other; in both, openi
   await assertHolds(healed, 0, pattern(1, MiB));
   assert.is((await reopened(healed)).store.counters.healedEntries, 0);
   bench.disk.bytes[tableOffsetB + 3 * 128 + 17]! ^= 1;
-  assert.match(await errorOf(reopened(bench)), /^CORRUPT: .*1 entries of the extent table are damaged in both copies \(the first is of physical extent 3\)/);
+  assert.match(
+    await errorOf(reopened(bench)),
+    /^CORRUPT: .*1 entries of the extent table are damaged in both copies \(the first is of physical extent 3\)/,
+  );
   await write(bench, V, 3 * 64 * KiB + 4096, pattern(2, 4096));
   const fromLog = await reopened(bench);
   assert.is(fromLog.store.counters.healedEntries, 2);
@@ -180,7 +203,13 @@ test('a batch behind a torn one never comes back, even when a later log ends rig
   const cut = await reopened(bench);
   assert.is(cut.store.replay.batches, 1);
   await write(cut, V, 0, pattern(4, 4096));
-  assert.is(Buffer.compare(cut.disk.bytes.subarray(logOffset + 2 * 4608, logOffset + 3 * 4608), bench.disk.bytes.subarray(logOffset + 2 * 4608, logOffset + 3 * 4608)), 0);
+  assert.is(
+    Buffer.compare(
+      cut.disk.bytes.subarray(logOffset + 2 * 4608, logOffset + 3 * 4608),
+      bench.disk.bytes.subarray(logOffset + 2 * 4608, logOffset + 3 * 4608),
+    ),
+    0,
+  );
   const again = await reopened(cut, 8);
   assert.is(again.store.replay.batches, 1);
   await assertHolds(again, 0, pattern(4, 4096));

@@ -48,12 +48,18 @@ async function cutWhileOpening(cut: Cut, random: TestRandom): Promise<void> {
 
 function flushedBefore(trace: readonly TraceEntry[], at: number): number {
   let flushed = 0;
-  for (let index = 0; index < at; index += 1) if (trace[index]!.kind === 'flush') flushed = Math.max(flushed, trace[index]!.submittedAt);
+  for (let index = 0; index < at; index += 1)
+    if (trace[index]!.kind === 'flush') flushed = Math.max(flushed, trace[index]!.submittedAt);
   return flushed;
 }
 
 /** What a cut after `at` completions may have left: durable and flushed writes whole; the others whole, torn at 512 bytes, or not at all. */
-function survivors(trace: readonly TraceEntry[], pending: readonly TraceEntry[], at: number, random: TestRandom): { offset: number; bytes: Uint8Array }[] {
+function survivors(
+  trace: readonly TraceEntry[],
+  pending: readonly TraceEntry[],
+  at: number,
+  random: TestRandom,
+): { offset: number; bytes: Uint8Array }[] {
   const flushed = flushedBefore(trace, at);
   const kept: { offset: number; bytes: Uint8Array }[] = [];
   const tear = (entry: TraceEntry): void => {
@@ -63,7 +69,8 @@ function survivors(trace: readonly TraceEntry[], pending: readonly TraceEntry[],
     const whole = random.below(sectors + 1);
     for (let sector = 0; sector < sectors; sector += 1) {
       const isKept = fate < 6 || (fate < 8 ? sector < whole : random.chance(0.5));
-      if (isKept) kept.push({ offset: entry.offset + sector * 512, bytes: entry.bytes.subarray(sector * 512, sector * 512 + 512) });
+      if (isKept)
+        kept.push({ offset: entry.offset + sector * 512, bytes: entry.bytes.subarray(sector * 512, sector * 512 + 512) });
     }
   };
   for (let index = 0; index < at; index += 1) {
@@ -120,7 +127,10 @@ for (const seed of [1, 4]) {
     assert.ok(recording.checkedReads >= 100, `only ${recording.checkedReads} reads were checked`);
     const cuts = await everyPrefix(recording, seed, PREFIX_STEP);
     await randomSubsets(recording, seed + 100, SUBSETS);
-    if (isFull) console.log(`run ${seed}: ${recording.trace.length} disk writes, ${recording.checkpoints} checkpoints, ${cuts} prefixes, ${SUBSETS} subsets`);
+    if (isFull)
+      console.log(
+        `run ${seed}: ${recording.trace.length} disk writes, ${recording.checkpoints} checkpoints, ${cuts} prefixes, ${SUBSETS} subsets`,
+      );
   });
 }
 

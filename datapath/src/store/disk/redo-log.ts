@@ -104,7 +104,8 @@ export class RedoLog implements BatchOwner, TurnTask {
   hasRoom(entries: number, payloadBlocks: number): boolean {
     if (!this.#isAdmitted && !this.#admit()) return false;
     const { open } = this;
-    return open.touchedCount + entries <= MAX_TOUCHED && open.payloadCount + payloadBlocks <= this.#maxPayload;
+    if (open.touchedCount + entries > MAX_TOUCHED || open.heldCount + entries > MAX_TOUCHED) return false;
+    return open.payloadCount + payloadBlocks <= this.#maxPayload;
   }
 
   /** Records that an extent changed: its image travels with the open batch. Once per extent and batch, unless it changes its kind. */

@@ -8,7 +8,7 @@ import type { DiskState } from './disk-state.ts';
 import { BITMAP, FIRST_CRC, slotOf, wordOf } from './extent-table.ts';
 import type { ExtentWaiter } from './extent-waits.ts';
 import { ALL_BLOCKS, BLOCKS_PER_EXTENT, EXTENT_BYTES } from './layout.ts';
-import type { BatchPart } from './log-batch.ts';
+import { HELD_TRIMMED, type BatchPart } from './log-batch.ts';
 import type { RedoLog } from './redo-log.ts';
 import type { Stalls } from './stalls.ts';
 import { stamp, type Writer } from './writer.ts';
@@ -85,7 +85,7 @@ export class Trimmer {
     const written = words[at + BITMAP]!;
     if (written !== 0 && (written & mask) === 0 && !part.io.setsStampExactly) return;
     if ((written & ~mask) === 0 && !this.#state.isPinned(part.io.volumeId, extentNumber)) {
-      this.#writer.freeExtent(physical);
+      this.#writer.freeExtent(physical, HELD_TRIMMED);
     } else {
       for (let block = 0; block < BLOCKS_PER_EXTENT; block += 1) if ((mask >>> block) & 1) words[at + FIRST_CRC + block] = 0;
       words[at + BITMAP] = written & ~mask;

@@ -20,7 +20,7 @@ import {
   wordOf,
 } from './extent-table.ts';
 import { ALL_BLOCKS, BLOCKS_PER_EXTENT, EXTENTS_PER_OBJECT, EXTENT_BYTES } from './layout.ts';
-import { HELD_FREED, KIND_REDIRECT, NO_PREVIOUS } from './log-batch.ts';
+import { HELD_FREED, type HELD_TRIMMED, KIND_REDIRECT, NO_PREVIOUS } from './log-batch.ts';
 import type { RedoLog } from './redo-log.ts';
 import type { ScratchBlocks } from './scratch-blocks.ts';
 import type { Stalls } from './stalls.ts';
@@ -315,7 +315,7 @@ export class Writer implements PartDriver, RunOwner {
     if (old >= 0) {
       const oldWords = table.at(old).words;
       setStamp(words, at, oldWords[wordOf(old) + GENERATION]!, sequenceOf(oldWords, wordOf(old)));
-      this.freeExtent(old);
+      this.freeExtent(old, HELD_FREED);
     }
     stamp(io, words, at);
     counters.redirectedExtents += 1;
@@ -326,7 +326,7 @@ export class Writer implements PartDriver, RunOwner {
   }
 
   /** Takes an extent out of use; it is given back when the open batch is complete. The caller has checked that the batch has room. */
-  freeExtent(physical: number): void {
+  freeExtent(physical: number, held: typeof HELD_FREED | typeof HELD_TRIMMED): void {
     const segment = this.#state.table.at(physical);
     const at = wordOf(physical);
     segment.words[at + EXTENT_AND_STATE]! &= STATE_IN_USE - 1;
@@ -334,7 +334,7 @@ export class Writer implements PartDriver, RunOwner {
     segment.changes[slotOf(physical)]! += 1;
     segment.busy[slotOf(physical)] = ALL_BLOCKS;
     this.#log.touch(segment, at, physical);
-    this.#log.open.hold(physical, HELD_FREED);
+    this.#log.open.hold(physical, held);
     this.#state.pendingFreeExtents += 1;
   }
 

@@ -25,6 +25,8 @@ export class FakeConductor {
   /** One shard, unless a test wants more: all shards have the same replica statuses. */
   volumeBytes = 128 * MiB;
   shardBytes = 128 * MiB;
+  /** Called before a recovery is answered. */
+  onRecovered = (): void => {};
   attachEpoch = 1;
   metaVersion = 0;
   primary = 0;
@@ -58,6 +60,7 @@ export class FakeConductor {
         if (body.meta_ver === this.metaVersion) {
           this.recovered.push(body.rep_id % 16);
           this.change(() => (this.statuses[body.rep_id % 16] = 'IN_SYNC'));
+          this.onRecovered();
         }
         return { op: 'recovery_done_reply', ret_code: 0, volume: this.volume() };
       },

@@ -112,12 +112,17 @@ export class LibuvStream implements Stream, TurnTask, ArenaReader {
   }
 
   reserve(length: number): number {
+    if (this.#isOutputOver) return this.#shared.blocks.spare;
     const offset = this.#output.reserve(length);
     this.#scheduleFlush();
     return offset;
   }
 
   writeOwned(memoryOffset: number, length: number, sent: Completion): void {
+    if (this.#isOutputOver) {
+      this.#shared.turn.atEnd({ runAtTurnEnd: () => sent.complete(ECANCELED) });
+      return;
+    }
     this.#output.pushOwned(memoryOffset, length, sent);
     this.#scheduleFlush();
   }
@@ -159,12 +164,13 @@ export class LibuvStream implements Stream, TurnTask, ArenaReader {
 
   runAtTurnEnd(): void {
     this.#isFlushScheduled = false;
-    if (this.#sendingBytes > 0 || this.#socket.destroyed) {
-      if (this.#isClosed) this.#output.cancel(ECANCELED);
-      return;
-    }
+    if (this.#sendingBytes > 0 || this.#socket.destroyed) return;
     if (this.#output.queuedBytes > 0) this.#send();
     else if (this.#isEnding) this.#halfClose();
+  }
+
+  get #isOutputOver(): boolean {
+    return this.#isEnding || this.#socket.destroyed;
   }
 
   #destroyFor(failure: PfError): void {

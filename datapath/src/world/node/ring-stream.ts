@@ -135,12 +135,17 @@ export class RingStream implements Stream, TurnTask {
   }
 
   reserve(length: number): number {
+    if (this.#isOutputOver) return this.#shared.outputBlocks.spare;
     const offset = this.#output.reserve(length);
     this.#noteOutput();
     return offset;
   }
 
   writeOwned(memoryOffset: number, length: number, sent: Completion): void {
+    if (this.#isOutputOver) {
+      this.#shared.turn.atEnd({ runAtTurnEnd: () => sent.complete(ECANCELED) });
+      return;
+    }
     this.#output.pushOwned(memoryOffset, length, sent);
     this.#noteOutput();
   }
@@ -164,10 +169,6 @@ export class RingStream implements Stream, TurnTask {
 
   runAtTurnEnd(): void {
     this.#isTaskScheduled = false;
-    if (this.#isClosed) {
-      this.#output.cancel(ECANCELED);
-      return;
-    }
     if (this.#isClosing) {
       this.#finishWhenIdle();
       return;
@@ -211,6 +212,10 @@ export class RingStream implements Stream, TurnTask {
       this.#wasCongested = false;
       this.#handler?.onDrain?.();
     }
+  }
+
+  get #isOutputOver(): boolean {
+    return this.#isEnding || this.#isClosing;
   }
 
   #schedule(): void {
@@ -373,7 +378,7 @@ export class RingStream implements Stream, TurnTask {
   }
 
   #finishWhenIdle(): void {
-    if (this.#isReceiving || this.#isSending) return;
+    if (this.#isReceiving || this.#isSending || this.#isClosed) return;
     this.#isClosed = true;
     const { ring, addon } = this.#shared;
     addon.closeDescriptor(this.#fd);

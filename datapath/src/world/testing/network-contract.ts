@@ -47,6 +47,7 @@ function streamContract(name: string, openWorld: OpenWorld, newAddress: () => Ad
   check('what was queued when the peer ended is still sent', queuedOutputSurvivesThePeersEnd);
   check('writeBytes of any length arrives', writeBytesOfAnyLength);
   check('closing a listener leaves its streams alone', closingAListenerKeepsStreams);
+  check('streams that end at random moments complete everything once and leave no byte astray', endingAtRandom);
   check('a hundred streams at once echo their own bytes', hundredStreams);
   test.run();
 }
@@ -409,6 +410,68 @@ async function closingAListenerKeepsStreams(world: World, address: Address): Pro
   fillPattern(world, client.reserve(500), 500, 0);
   await eventually(world, 'the stream still works', () => received.receivedBytes === 500);
   client.destroy();
+}
+
+/** Sends up to twenty owned pattern pieces, one after the other, while it lives; its completions are counted. */
+class OwnedSender extends RecordingHandler {
+  stream: Stream | null = null;
+  pieces = 0;
+  completed = 0;
+  readonly #home: World;
+  readonly #slot: number;
+  readonly #length: number;
+
+  constructor(world: World, slot: number, length: number) {
+    super(world);
+    this.#home = world;
+    this.#slot = slot;
+    this.#length = length;
+  }
+
+  send(): void {
+    if (this.isClosed || this.pieces === 20) return;
+    fillPattern(this.#home, this.#slot, this.#length, this.pieces * this.#length);
+    this.pieces += 1;
+    this.stream!.writeOwned(this.#slot, this.#length, this);
+  }
+
+  complete(result: number): void {
+    this.completed += 1;
+    if (result === 0) this.send();
+  }
+}
+
+async function endingAtRandom(world: World, address: Address): Promise<void> {
+  const receivers: RecordingHandler[] = [];
+  const listener = await world.network.listen(address, (stream) => {
+    const receiver = new RecordingHandler(world);
+    receivers.push(receiver);
+    stream.handler = receiver;
+    if (world.random.below(3) === 0) endLater(world, stream);
+    if (world.random.below(3) === 0) stream.pauseReceiving();
+    world.clock.after(world.random.below(10), () => stream.resumeReceiving());
+  });
+  const senders: OwnedSender[] = [];
+  for (let count = 0; count < 60; count += 1) {
+    const length = 1 + world.random.below(100_000);
+    const sender = new OwnedSender(world, world.memory.acquireSlot(length), length);
+    sender.stream = await world.network.connect(listener.address, 5000);
+    sender.stream.handler = sender;
+    senders.push(sender);
+    sender.send();
+    endLater(world, sender.stream);
+    if (count % 10 === 9) await world.clock.sleep(world.random.below(5));
+  }
+  await eventually(world, 'all streams are closed', () => [...senders, ...receivers].every((each) => each.isClosed));
+  for (const sender of senders) assert.is(sender.completed, sender.pieces);
+  for (const receiver of receivers) assert.is(receiver.mismatchAt, -1);
+  const ends = [...senders, ...receivers].flatMap(({ events }) => events.filter((event) => event.startsWith('closed')));
+  assert.is(ends.length, senders.length + receivers.length, 'each stream says once that it is closed');
+}
+
+function endLater(world: World, stream: Stream): void {
+  const isPolite = world.random.below(2) === 0;
+  world.clock.after(world.random.below(20), () => (isPolite ? stream.end() : stream.destroy()));
 }
 
 async function hundredStreams(world: World, address: Address): Promise<void> {

@@ -14,6 +14,7 @@ export interface StoryShape {
   readonly replicaCount?: number;
   readonly sizeBytes?: number;
   readonly diskBytes?: number;
+  readonly latencyMs?: number;
   readonly load?: Partial<LoadShape>;
 }
 
@@ -36,7 +37,7 @@ export class Story {
   writer!: LoadClient;
 
   constructor(shape: StoryShape) {
-    this.cluster = new SimCluster(shape.seed, { storeCount: shape.storeCount ?? 3, diskBytes: shape.diskBytes ?? 256 * MiB, clockDriftPpm: 0 });
+    this.cluster = new SimCluster(shape.seed, { storeCount: 3, diskBytes: 128 * MiB, ...shape });
     const volume = { name: 'story', sizeBytes: shape.sizeBytes ?? 64 * MiB, shardSizeBytes: 64 * MiB, replicaCount: shape.replicaCount ?? 3 };
     this.volume = new VolumeUnderLoad(this.cluster, volume, { ...LOAD, ...shape.load });
   }

@@ -17,7 +17,7 @@ export interface TraceEntry {
 }
 
 interface Request {
-  readonly kind: 'read' | 'write' | 'flush';
+  readonly kind: 'read' | 'write' | 'flush' | 'discard';
   readonly offset: number;
   readonly length: number;
   readonly isDurable: boolean;
@@ -48,6 +48,7 @@ export class MemoryDisk implements Disk {
   failReadsAt: ((offset: number, length: number) => boolean) | null = null;
   reads = 0;
   writes = 0;
+  discards = 0;
 
   constructor(memory: IoMemory, bytes: Uint8Array, blockSizeBytes = 512) {
     this.#memory = memory;
@@ -89,18 +90,21 @@ export class MemoryDisk implements Disk {
     this.#submit('flush', 0, 0, false, [], done);
   }
 
-  discard(_offset: number, _length: number, done: Completion): void {
-    this.#submit('flush', 0, 0, false, [], done);
+  /** Discarded ranges become garbage: nobody may count on them. */
+  discard(diskOffset: number, length: number, done: Completion): void {
+    this.discards += 1;
+    this.#submit('discard', diskOffset, length, false, [], done);
   }
 
   close(): Promise<void> {
     return Promise.resolve();
   }
 
-  /** Completes one waiting request, chosen at random. False when there is none. */
-  step(): boolean {
-    if (this.#waiting.length === 0) return false;
-    const index = this.random === null ? 0 : this.random.below(this.#waiting.length);
+  /** Completes one waiting request, chosen at random; flushes only if they are not held. False when there is none. */
+  step(holdsFlushes = false): boolean {
+    const candidates = this.#waiting.flatMap((request, index) => (holdsFlushes && request.kind === 'flush' ? [] : [index]));
+    if (candidates.length === 0) return false;
+    const index = candidates[this.random === null ? 0 : this.random.below(candidates.length)]!;
     this.#complete(this.#waiting.splice(index, 1)[0]!);
     return true;
   }
@@ -138,7 +142,8 @@ export class MemoryDisk implements Disk {
     const isAligned =
       offset % this.blockSizeBytes === 0 && length % this.blockSizeBytes === 0 && pieces.every((each) => each.memory % 512 === 0);
     const isInside = offset >= 0 && offset + length <= this.bytes.length;
-    const bytes = kind === 'write' ? this.#gather(pieces, length) : NOTHING;
+    const bytes =
+      kind === 'write' ? this.#gather(pieces, length) : kind === 'discard' ? new Uint8Array(length).fill(0xdb) : NOTHING;
     const errno = isAligned && isInside ? (kind === 'write' ? this.writeErrno : 0) : EINVAL;
     const request: Request = { kind, offset, length, isDurable, pieces, bytes, submittedAt: this.trace?.length ?? 0, done };
     if (errno !== 0) {

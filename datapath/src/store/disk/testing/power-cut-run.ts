@@ -60,7 +60,14 @@ export async function record(seed: number, operationCount: number): Promise<Reco
   disk.random = random;
   const run = new Run({ world, memory }, disk, store, random);
   await run.perform(operationCount);
-  return { base, trace: disk.trace, pending: disk.pendingWrites, operations: run.operations, checkpoints: store.counters.checkpoints, checkedReads: run.checkedReads };
+  return {
+    base,
+    trace: disk.trace,
+    pending: disk.pendingWrites,
+    operations: run.operations,
+    checkpoints: store.counters.checkpoints,
+    checkedReads: run.checkedReads,
+  };
 }
 
 class Run implements DiskIoOwner {
@@ -74,6 +81,7 @@ class Run implements DiskIoOwner {
   /** Per volume and sector: the id of the last acknowledged operation. */
   readonly #acknowledged = VOLUMES.map(() => new Uint32Array(SECTORS));
   readonly #reads = new Set<RunRead>();
+  readonly #checkpoints: Promise<void>[] = [];
   #unsettled = 0;
   checkedReads = 0;
 
@@ -86,14 +94,19 @@ class Run implements DiskIoOwner {
 
   async perform(count: number): Promise<void> {
     const random = this.#random;
+    let idleRounds = 0;
     while (this.operations.length < count) {
       const depth = 1 + random.below(24);
       for (let tries = 0; this.#unsettled < depth && tries < 8 && this.operations.length < count; tries += 1) this.#submitOne();
       const steps = random.below(30);
       for (let step = 0; step < steps || this.#unsettled >= 24; step += 1) {
         await settleMicrotasks();
+        idleRounds += 1;
         if (!this.#disk.step()) break;
+        idleRounds = 0;
       }
+      assert(idleRounds < 10_000, `${this.#unsettled} requests wait, but the disk has nothing to do`);
+      if (random.chance(0.05)) this.#checkpoints.push(this.#store.checkpoint());
       assert(this.#store.failure === null, `the disk failed: ${this.#store.failure?.message}`);
       if (random.chance(0.02)) this.#store.checkInvariants();
     }
@@ -144,7 +157,8 @@ class Run implements DiskIoOwner {
       io.memory = this.#world.memory.acquireSlot(io.length);
       if (io.memory === 0) return;
       const words = new Uint32Array(this.#world.memory.buffer, io.memory, sectors * SECTOR_WORDS);
-      for (let sector = 0; sector < sectors; sector += 1) fillSector(words, sector * SECTOR_WORDS, id, volume, firstSector + sector);
+      for (let sector = 0; sector < sectors; sector += 1)
+        fillSector(words, sector * SECTOR_WORDS, id, volume, firstSector + sector);
     }
     this.operations.push(operation);
     for (const read of this.#reads) if (read.overlaps(operation)) read.underWay.push(operation);
@@ -163,7 +177,8 @@ class Run implements DiskIoOwner {
     io.memory = this.#world.memory.acquireSlot(io.length);
     if (io.memory === 0) return;
     const read = new RunRead(volume, firstSector, endSector, this.#acknowledged[volume]!.slice(firstSector, endSector));
-    for (const operation of this.operations) if (operation.durableAt === Infinity && read.overlaps(operation)) read.underWay.push(operation);
+    for (const operation of this.operations)
+      if (operation.durableAt === Infinity && read.overlaps(operation)) read.underWay.push(operation);
     io.tag = read;
     this.#reads.add(read);
     this.#unsettled += 1;
@@ -184,11 +199,16 @@ class Run implements DiskIoOwner {
       const found = words[at]!;
       const isExplained =
         found === read.before[sector - read.firstSector] ||
-        read.underWay.some((each) => sector >= each.firstSector && sector < each.endSector && found === (each.isTrim ? 0 : each.id));
+        read.underWay.some(
+          (each) => sector >= each.firstSector && sector < each.endSector && found === (each.isTrim ? 0 : each.id),
+        );
       assert(isExplained, `a read found content of ${found} in volume ${read.volume} sector ${sector}, which nothing explains`);
       fillSector(wanted, 0, found, read.volume, sector);
       const start = io.memory + at * 4;
-      assert(Buffer.compare(memory.bytes.subarray(start, start + 512), new Uint8Array(wanted.buffer)) === 0, `sector ${sector} is mixed`);
+      assert(
+        Buffer.compare(memory.bytes.subarray(start, start + 512), new Uint8Array(wanted.buffer)) === 0,
+        `sector ${sector} is mixed`,
+      );
     }
     if (io.wantsCrc) assert(io.crc === memory.crc32c(io.memory, io.length, 0), 'the checksum of a read is wrong');
   }
@@ -239,7 +259,9 @@ export class ExpectedContent {
 
   constructor(operations: readonly RecordedOperation[]) {
     this.#operations = operations;
-    this.#byDurable = operations.filter((each) => each.durableAt >= 0 && each.durableAt < Infinity).sort((one, other) => one.durableAt - other.durableAt || one.id - other.id);
+    this.#byDurable = operations
+      .filter((each) => each.durableAt >= 0 && each.durableAt < Infinity)
+      .sort((one, other) => one.durableAt - other.durableAt || one.id - other.id);
   }
 
   /** Acknowledged content after `cut` completions, and the operations that may have happened in part. */
@@ -254,7 +276,12 @@ export class ExpectedContent {
 }
 
 /** Reads everything from an opened store and compares. Throws with the first contradiction. */
-export async function verify(world: TestWorld, store: DiskStore, expected: ExpectedContent, unacknowledged: readonly RecordedOperation[]): Promise<void> {
+export async function verify(
+  world: TestWorld,
+  store: DiskStore,
+  expected: ExpectedContent,
+  unacknowledged: readonly RecordedOperation[],
+): Promise<void> {
   const reader = new FullReader(world, store);
   const wanted = new Uint32Array(SECTOR_WORDS);
   const bytesOf = new Uint8Array(wanted.buffer);
@@ -273,11 +300,17 @@ export async function verify(world: TestWorld, store: DiskStore, expected: Expec
         const id = found === fresh ? fresh : old;
         fillSector(wanted, 0, id, volume, sector);
         const actual = world.memory.bytes.subarray(memory + index * 512, memory + index * 512 + 512);
-        assert(Buffer.compare(actual, bytesOf) === 0, `volume ${volume} sector ${sector}: found content of ${found}, acknowledged is ${old}, under way ${change?.id ?? 'nothing'}`);
+        assert(
+          Buffer.compare(actual, bytesOf) === 0,
+          `volume ${volume} sector ${sector}: found content of ${found}, acknowledged is ${old}, under way ${change?.id ?? 'nothing'}`,
+        );
         if (change === undefined || fresh === old) continue;
         const key = `${change.id}/${Math.floor(sector / 8)}`;
         const isNew = found === fresh;
-        assert((seen.get(key) ?? isNew) === isNew, `volume ${volume} sector ${sector}: operation ${change.id} is there in a part of a block`);
+        assert(
+          (seen.get(key) ?? isNew) === isNew,
+          `volume ${volume} sector ${sector}: operation ${change.id} is there in a part of a block`,
+        );
         seen.set(key, isNew);
       }
     }

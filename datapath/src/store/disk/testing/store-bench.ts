@@ -17,7 +17,7 @@ export const TEST_STORE_UUID = storeUuid('11111111-2222-4333-8444-555555555555')
 
 /** The processor's CRC32C where the addon is there: the power-cut test checks gigabytes. */
 const addon = loadNativeAddon();
-const checksum = 'reason' in addon ? crc32c : addon.crc32c;
+const checksum = ('reason' in addon ? undefined : addon.crc32c) ?? crc32c;
 
 export interface TestWorld {
   readonly world: World;
