@@ -79,7 +79,9 @@ export async function checkReplicasAgree(cluster: SimCluster, volumeName: string
     lists.forEach((list, index) => {
       const difference = firstDifference(lists[0]!, list);
       if (difference === null) return;
-      throw new Violation(`replicas 0 and ${index} of shard ${shard.index} of ${volumeName} differ although both are in sync: ${difference}`);
+      throw new Violation(
+        `replicas 0 and ${index} of shard ${shard.index} of ${volumeName} differ although both are in sync: ${difference}`,
+      );
     });
   }
 }
@@ -96,7 +98,8 @@ export async function checkSpace(cluster: SimCluster): Promise<void> {
       const store = await DiskStore.open(world, disk);
       const { usedExtents } = store.checkInvariants();
       const owned = store.volumes().reduce((sum, volumeId) => sum + store.usedBytes(volumeId), 0) / EXTENT_BYTES;
-      if (owned !== usedExtents) throw new Violation(`${usedExtents} extents are in use on ${host.name}, but volumes own ${owned}`);
+      if (owned !== usedExtents)
+        throw new Violation(`${usedExtents} extents are in use on ${host.name}, but volumes own ${owned}`);
       await store.close();
       await disk.close();
     });
@@ -139,4 +142,3 @@ function firstDifference(left: readonly ExtentStamp[], right: readonly ExtentSta
   }
   return null;
 }
-

@@ -4,12 +4,12 @@ import * as assert from 'uvu/assert';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startConductor, type Conductor } from '../../conductor/conductor.ts';
-import { silentLogger } from '../../world/log.ts';
-import { openControlWorld } from '../../world/node/control-world.ts';
-import { openNodeWorld } from '../../world/node/node-world.ts';
-import type { World } from '../../world/world.ts';
-import { runPfcli } from './pfcli.ts';
+import { startConductor, type Conductor } from '../conductor/conductor.ts';
+import { silentLogger } from '../world/log.ts';
+import { openControlWorld } from '../world/node/control-world.ts';
+import { openNodeWorld } from '../world/node/node-world.ts';
+import type { World } from '../world/world.ts';
+import { runPfcli } from '../cli/pfcli/pfcli.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'pureflash-pfcli-'));
 let world: World;
