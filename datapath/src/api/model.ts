@@ -220,7 +220,7 @@ export interface DeleteVolumeReplicaRequest {
 /** GET store /api?op=digest_replica: what one object of a replica reads as. */
 export interface DigestReplicaReply extends Reply {
   readonly meta_ver: number;
-  /** Over the object's 64 MiB, blocks that were never written as zeros. */
+  /** Over the object's blocks that are not all zeros, each with its place: equal for replicas that read the same. */
   readonly sha256: string;
   /** Written 4 KiB blocks in the object. */
   readonly written_blocks: number;
