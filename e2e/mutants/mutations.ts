@@ -132,7 +132,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'a freed extent is taken again at once',
     file: `${DISK}/writer.ts`,
-    find: 'this.#log.open.hold(physical, HELD_FREED);\n    this.#state.pendingFreeExtents += 1;',
+    find: 'this.#log.open.hold(physical, held);\n    this.#state.pendingFreeExtents += 1;',
     replace: 'this.#state.free.release(physical);',
     why: 'after a power cut an extent has the bytes of its next owner',
   },

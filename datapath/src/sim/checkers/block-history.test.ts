@@ -137,6 +137,33 @@ test('bad: two concurrent writes are seen in alternation', () => {
   assert.throws(() => reads(history, payload(history, left)), /stale|certainly/);
 });
 
+test('good: what one client has under way at once may be seen in alternation, since it may be sent twice', () => {
+  const history = newHistory();
+  const [left, right] = [history.writeStarted('a', 0, 512), history.writeStarted('a', 0, 512)];
+  reads(history, payload(history, left));
+  reads(history, payload(history, right));
+  reads(history, payload(history, left));
+  const trim = history.trimStarted('a', 0, 512);
+  reads(history, ZEROS);
+  reads(history, payload(history, right));
+  history.writeDone(left, 0);
+  history.writeDone(trim, 0);
+  history.writeDone(right, 0);
+  reads(history, payload(history, right));
+  const newer = acknowledged(history);
+  reads(history, newer);
+  assert.throws(() => reads(history, payload(history, right)), /stale|certainly/);
+});
+
+test('bad: a write under way is seen, and then what was there before it', () => {
+  const history = newHistory();
+  const old = acknowledged(history);
+  const first = history.writeStarted('a', 0, 512);
+  history.writeStarted('a', 0, 512);
+  reads(history, payload(history, first));
+  assert.throws(() => reads(history, old), /stale|certainly/);
+});
+
 test('bad: two acknowledged concurrent writes are seen one after the other', () => {
   const history = newHistory();
   const [left, right] = [history.writeStarted('a', 0, 512), history.writeStarted('b', 0, 512)];

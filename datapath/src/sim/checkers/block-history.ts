@@ -21,6 +21,7 @@ export class WriteOperation implements Mutation {
   readonly startTick: number;
   readonly startedAtMs: number;
   endTick = Infinity;
+  answeredTick = Infinity;
   deadlineTick = Infinity;
   outcome = 'not answered';
 
@@ -105,6 +106,7 @@ export class BlockHistory {
   writeDone(operation: WriteOperation, result: number): void {
     if (!this.#unanswered.get(operation.client)?.delete(operation)) return; // its client has died
     this.#tick += 1;
+    operation.answeredTick = this.#tick;
     operation.outcome =
       result === 0 ? `acknowledged at ${this.#now().toFixed(3)}` : `failed with errno ${result} at ${this.#now().toFixed(3)}`;
     if (result !== 0) return;

@@ -6,11 +6,17 @@
 // each was certainly there before the other was last seen: a.firstFinish < b.lastStart and b.firstFinish < a.lastStart.
 // (Gibbons and Korach, "Testing Shared Memories", 1997, section 4, where this is the zone theorem.)
 // Zeros are not unique: a read of zeros has a zone of its own, and must have a source, which is a trim or the beginning.
+// A client sends a request again when its connection breaks, so a change may happen twice before it is answered. That shows only
+// where one client has several changes of a sector under way at once: these may be seen in alternation (a disk orders them in no
+// way), and only the replicas' agreement tells whether they ended in one order everywhere.
 
 /** A write or a trim, as far as one sector cares. Ticks count all calls to the history. */
 export interface Mutation {
   readonly number: number;
+  readonly client: string;
   readonly startTick: number;
+  /** When its client heard of it, success or not; Infinity until then. */
+  answeredTick: number;
   /** Infinity until it is acknowledged. */
   endTick: number;
   /** If it took effect at all, then before this tick: its client was fenced. */
@@ -74,7 +80,9 @@ export class SectorZones {
     if (this.#zones.some((zone) => !zone.isZero && zone.firstFinish < oldestReadStart)) this.#isInitialZeroPossible = false;
     for (let index = this.#zones.length - 1; index >= 0; index -= 1) {
       const zone = this.#zones[index]!;
-      const isBuried = this.#zones.some((other) => other !== zone && buries(other, zone, oldestReadStart));
+      const isBuried = this.#zones.some(
+        (other) => other !== zone && buries(other, zone, oldestReadStart) && !this.#mayAlternate(other, zone),
+      );
       if (isBuried) this.#zones.splice(index, 1);
     }
   }
@@ -86,9 +94,20 @@ export class SectorZones {
   #contradictionOf(zone: Zone): Contradiction | null {
     for (const other of this.#zones) {
       if (other === zone || (zone.isZero && other.isZero)) continue;
-      if (zone.firstFinish < other.lastStart && other.firstFinish < zone.lastStart) return { zone, other };
+      const isContradiction = zone.firstFinish < other.lastStart && other.firstFinish < zone.lastStart;
+      if (isContradiction && !this.#mayAlternate(zone, other)) return { zone, other };
     }
     return null;
+  }
+
+  /** Both are from changes that one client had under way at the same time. */
+  #mayAlternate(zone: Zone, other: Zone): boolean {
+    return this.#sourcesOf(zone).some((left) => this.#sourcesOf(other).some((right) => areOfOneBurst(left, right)));
+  }
+
+  #sourcesOf(zone: Zone): readonly Mutation[] {
+    if (zone.mutation !== null) return [zone.mutation];
+    return this.#zones.flatMap((each) => (each.isZero && each.mutation !== null ? [each.mutation] : []));
   }
 
   /** Is there a trim, or the beginning, that no write certainly lies after which is certainly before `readStart`? */
@@ -103,6 +122,10 @@ export class SectorZones {
     const writes = this.#zones.filter((zone) => !zone.isZero && zone.firstFinish < Infinity);
     return writes.reduce((latest, zone) => (zone.lastStart > latest.lastStart ? zone : latest));
   }
+}
+
+function areOfOneBurst(left: Mutation, right: Mutation): boolean {
+  return left.client === right.client && left.startTick < right.answeredTick && right.startTick < left.answeredTick;
 }
 
 function buries(later: Zone, zone: Zone, oldestReadStart: number): boolean {

@@ -96,10 +96,10 @@ class Run implements DiskIoOwner {
     const random = this.#random;
     let idleRounds = 0;
     while (this.operations.length < count) {
-      const depth = 1 + random.below(24);
-      for (let tries = 0; this.#unsettled < depth && tries < 8 && this.operations.length < count; tries += 1) this.#submitOne();
-      const steps = random.below(30);
-      for (let step = 0; step < steps || this.#unsettled >= 24; step += 1) {
+      const depth = 1 + random.below(32);
+      for (let tries = 0; this.#unsettled < depth && tries < 40 && this.operations.length < count; tries += 1) this.#submitOne();
+      const steps = random.below(12);
+      for (let step = 0; step < steps || this.#unsettled >= 32; step += 1) {
         await settleMicrotasks();
         idleRounds += 1;
         if (!this.#disk.step()) break;
@@ -213,13 +213,13 @@ class Run implements DiskIoOwner {
     if (io.wantsCrc) assert(io.crc === memory.crc32c(io.memory, io.length, 0), 'the checksum of a read is wrong');
   }
 
-  /** First sector and count: mostly small, some whole extents, a few of 1 MiB; half of them in a hot corner. */
+  /** First sector and count: mostly small, some whole extents, a few of 1 MiB; half of them in two hot corners. */
   #range(): [number, number] {
     const random = this.#random;
     const kind = random.below(20);
     const unit = kind < 6 ? 8 : kind >= 12 && kind < 17 ? 128 : 1;
     const most = kind < 12 ? 12 : kind < 17 ? 4 : MiB / 512;
-    const limit = random.chance(0.5) ? (512 * KiB) / 512 : SECTORS;
+    const limit = [(64 * KiB) / 512, (512 * KiB) / 512, SECTORS, SECTORS][random.below(4)]!;
     const count = Math.min(limit, unit * (1 + random.below(most)));
     const first = random.below(Math.floor((limit - count) / unit) + 1) * unit;
     return [first, count];
