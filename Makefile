@@ -1,6 +1,6 @@
 # The one front door. Every target works from a clean clone: what it needs is set up first.
 .DEFAULT_GOAL := help
-.PHONY: help setup check test fast run clean-run sim mutants bench coverage generate format clean
+.PHONY: help setup check test full fast run clean-run sim mutants bench coverage generate format clean
 MAKEFLAGS += --no-print-directory
 
 NODE := node_modules/.bin/node
@@ -21,6 +21,12 @@ check: setup ## format, lint, types and the house rules
 test: ## set up everything, check, and run every suite this machine can run
 	@sh e2e/run/setup.sh || { echo '0 passed, 1 failed'; exit 1; }
 	@$(NODE) e2e/run/run-tests.ts --checks --only '$(ONLY)'
+
+full: export PF_FULL=1
+full: export PF_POWER_CUT=full
+full: export PF_FUZZ_FRAMES=1000000
+full: ## the same in their long forms: 60 s of load, every power cut, a million fuzzed frames (ONLY=... narrows it)
+	@$(MAKE) test
 
 fast: setup ## the unit tests of the workspaces only: no checks, nothing from e2e
 	@$(NODE) e2e/run/run-tests.ts --unit --only '$(ONLY)'

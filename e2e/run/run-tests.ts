@@ -1,6 +1,6 @@
 // The test runner behind `make test`, `make check` and `make fast`: every *.test.ts of the workspaces is a child
 // process of this Node; the last line of the output is `N passed, N failed`, alone on its line.
-// usage: run-tests.ts [--checks] [--unit] [--only part,part]      environment: CI, JOBS, PF_PORTS, BUDGET_S
+// usage: run-tests.ts [--checks] [--unit] [--only part,part]      environment: CI, JOBS, PF_PORTS, PF_FULL, BUDGET_S
 // Fails on: any failed test, a file that crashes, hangs or prints no total, under CI=true a file left out
 // that is not optional, and a run in which no test ran at all.
 import { readFileSync } from 'node:fs';
@@ -18,7 +18,10 @@ import type { PlannedRun } from './test-plan.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 const JOBS_DEFAULT = 2;
-const BUDGET_S_DEFAULT = 35 * 60;
+/** PF_FULL=1: the long forms of the tests. */
+const isFull = process.env['PF_FULL'] === '1';
+const FULL_DEADLINE_FACTOR = 10;
+const BUDGET_S_DEFAULT = isFull ? 180 * 60 : 35 * 60;
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
@@ -52,7 +55,7 @@ function jobOf(planned: PlannedRun): Job {
     command: process.execPath,
     args: [planned.file],
     env: planned.ports === null ? {} : { PF_PORTS: planned.ports },
-    deadlineMs: planned.deadlineMs,
+    deadlineMs: planned.deadlineMs * (isFull ? FULL_DEADLINE_FACTOR : 1),
     isUvu: true,
   };
 }
