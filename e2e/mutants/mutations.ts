@@ -50,6 +50,7 @@ export const MUTATIONS: readonly Mutation[] = [
     find: '(role.metaVersion & 0xffff) === (command.metaVersion & 0xffff) && !role.isClosing;',
     replace: '!role.isClosing;',
     why: 'an old primary still writes to the replicas of a new one',
+    tests: [STORIES],
   },
   {
     name: 'a primary ignores the meta version',
@@ -57,6 +58,7 @@ export const MUTATIONS: readonly Mutation[] = [
     find: 'if ((command.metaVersion & 0xffff) !== shard.servedMeta)',
     replace: 'if (shard.servedMeta < 0)',
     why: 'a request that was sent again can overtake a newer one',
+    tests: [STORIES],
   },
   {
     name: 'ignore the attach epoch',
@@ -86,6 +88,7 @@ export const MUTATIONS: readonly Mutation[] = [
     find: 'primaryStore(config) !== primaryStore(this.#held) ? this.#promisedUntil : -Infinity;',
     replace: 'primaryStore(config) !== primaryStore(this.#held) ? -Infinity : -Infinity;',
     why: 'two primaries serve reads at the same time',
+    tests: [STORIES],
   },
   {
     name: 'skip the comparison of a promotion',
@@ -93,12 +96,13 @@ export const MUTATIONS: readonly Mutation[] = [
     find: 'const results = await Promise.all(links.map((link) => makeEqual(link, above, isCurrent)));',
     replace: 'const results: (number | null)[] = [];',
     why: 'in-sync replicas differ in what the old primary had under way',
+    tests: [STORIES],
   },
   {
     name: 'promote a replica that is out of sync',
     file: 'datapath/src/conductor/plan/shard-plan.ts',
     find: "statuses.flatMap((status, index) => (status === 'IN_SYNC' && liveness[index] === wanted ? [index] : []));",
-    replace: "statuses.flatMap((_status, index) => (liveness[index] === wanted ? [index] : []));",
+    replace: 'statuses.flatMap((_status, index) => (liveness[index] === wanted ? [index] : []));',
     why: 'acknowledged writes disappear with a failover',
   },
   {
@@ -112,15 +116,9 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'recovery reports before it has copied',
     file: `${STORE}/replicator.ts`,
     find: 'const end = await recoverReplica(link, isCurrent);',
-    replace: "const end = await Promise.race([recoverReplica(link, isCurrent), this.world.clock.sleep(1).then(() => 'done' as const)]);",
+    replace:
+      "const end = await Promise.race([recoverReplica(link, isCurrent), this.world.clock.sleep(1).then(() => 'done' as const)]);",
     why: 'a replica is in sync before it holds everything',
-  },
-  {
-    name: 'a plain write to a recovering replica sets the stamp',
-    file: `${STORE}/replica-requests.ts`,
-    find: 'io.keepStamp = shard.role.isRecovering && !isRecovery;',
-    replace: 'io.keepStamp = false;',
-    why: 'a partly written stale extent looks current',
   },
   {
     name: 'the range lock is released when the write begins',
@@ -130,11 +128,12 @@ export const MUTATIONS: readonly Mutation[] = [
     why: 'overlapping writes reach the replicas in different orders',
   },
   {
-    name: 'a freed extent is taken again at once',
-    file: `${DISK}/writer.ts`,
-    find: 'this.#log.open.hold(physical, held);\n    this.#state.pendingFreeExtents += 1;',
-    replace: 'this.#state.free.release(physical);',
+    name: 'a freed extent is taken again before the log says so',
+    file: `${DISK}/redo-log.ts`,
+    find: 'this.#state.counters.logBatches += 1;',
+    replace: 'this.#listener.batchComplete(batch);\n    batch.heldCount = 0;',
     why: 'after a power cut an extent has the bytes of its next owner',
+    tests: [`${DISK}/power-cut.test.ts`],
   },
   {
     name: 'the checkpoint does not flush the table',
@@ -142,6 +141,7 @@ export const MUTATIONS: readonly Mutation[] = [
     find: 'if (state.failure !== null) throw state.failure;\n    await flushDisk(state);\n    const head',
     replace: 'if (state.failure !== null) throw state.failure;\n    const head',
     why: 'the log is given up before the table is durable',
+    tests: [`${DISK}/power-cut.test.ts`],
   },
   {
     name: 'a fenced client attaches again',
@@ -163,6 +163,7 @@ export const MUTATIONS: readonly Mutation[] = [
     find: 'return mustForget ? Math.max(until, this.#startedAt + GRANT_MS) : until;',
     replace: 'return until;',
     why: 'a promise that was given before the restart is broken',
+    tests: [STORIES],
   },
   {
     name: 'a block with a wrong checksum is served',
@@ -170,5 +171,6 @@ export const MUTATIONS: readonly Mutation[] = [
     find: 'if (this.#state.memory.crc32c(span.memory + (at - span.start), BLOCK_BYTES, 0) !== expected) return false;',
     replace: '',
     why: 'rotten bytes reach the client',
+    tests: [STORIES],
   },
 ];

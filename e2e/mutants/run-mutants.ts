@@ -11,7 +11,11 @@ import { BASELINE_SEEDS, MUTATIONS, type Mutation } from './mutations.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 const AT_ONCE = 2;
-const RUN_DEADLINE_MS = 900_000;
+/** A file of tests takes a minute at most; seeds have their own watchdog. */
+const TEST_DEADLINE_MS = 300_000;
+const SEEDS_DEADLINE_MS = 1_800_000;
+const HUNG = -1;
+const NAME_LENGTH_MAX = 60;
 
 interface Result {
   readonly mutation: Mutation;
@@ -28,7 +32,9 @@ process.exitCode = (await main()) ? 0 : 1;
 async function main(): Promise<boolean> {
   const misplaced = chosen.filter((mutation) => occurrences(mutation) !== 1);
   for (const mutation of misplaced) {
-    console.log(`mutation "${mutation.name}": its text occurs ${occurrences(mutation)} times in ${mutation.file}, not once; write it anew in mutations.ts`);
+    console.log(
+      `mutation "${mutation.name}": its text occurs ${occurrences(mutation)} times in ${mutation.file}, not once; write it anew in mutations.ts`,
+    );
   }
   const baseline = values['skip-baseline'] === true ? null : await runBaseline();
   if (baseline !== null) {
@@ -61,6 +67,10 @@ function seconds(ms: number): string {
   return `${(ms / 1000).toFixed(1)} s`;
 }
 
+function shorten(name: string): string {
+  return name.length <= NAME_LENGTH_MAX ? name : `${name.slice(0, NAME_LENGTH_MAX)}...`;
+}
+
 function occurrences(mutation: Mutation): number {
   return readFileSync(join(ROOT, mutation.file), 'utf8').split(mutation.find).length - 1;
 }
@@ -73,7 +83,10 @@ async function runBaseline(): Promise<string | null> {
   try {
     const [seeds, ...failures] = await Promise.all([runSeeds(folder, 1, BASELINE_SEEDS), runTests(folder, tests)]);
     const failed = [seeds, ...failures].find((each) => each !== null);
-    if (failed === undefined) console.log(`baseline: seeds 1 to ${BASELINE_SEEDS} and ${tests.length} test files pass (${seconds(Date.now() - startedAt)})`);
+    if (failed === undefined)
+      console.log(
+        `baseline: seeds 1 to ${BASELINE_SEEDS} and ${tests.length} test files pass (${seconds(Date.now() - startedAt)})`,
+      );
     return failed ?? null;
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -85,7 +98,10 @@ async function runMutation(mutation: Mutation): Promise<Result> {
   const folder = copyTree();
   try {
     const path = join(folder, mutation.file);
-    writeFileSync(path, readFileSync(path, 'utf8').replace(mutation.find, () => mutation.replace));
+    writeFileSync(
+      path,
+      readFileSync(path, 'utf8').replace(mutation.find, () => mutation.replace),
+    );
     const byTest = await runTests(folder, mutation.tests ?? []);
     const [from, count] = mutation.seeds ?? [1, BASELINE_SEEDS];
     const caughtBy = byTest ?? (count === 0 ? null : await runSeeds(folder, from, count));
@@ -98,7 +114,10 @@ async function runMutation(mutation: Mutation): Promise<Result> {
 /** The datapath and what it imports; packages are linked. */
 function copyTree(): string {
   const folder = mkdtempSync(join(tmpdir(), 'mutant-'));
-  cpSync(join(ROOT, 'datapath'), join(folder, 'datapath'), { recursive: true, filter: (path) => !path.includes('/node_modules') });
+  cpSync(join(ROOT, 'datapath'), join(folder, 'datapath'), {
+    recursive: true,
+    filter: (path) => !path.includes('/node_modules'),
+  });
   for (const name of ['package.json', 'tsconfig.json']) cpSync(join(ROOT, name), join(folder, name));
   symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
   return folder;
@@ -108,28 +127,38 @@ async function runTests(folder: string, files: readonly string[]): Promise<strin
   for (const file of files) {
     const { status, output } = await runNode(folder, [file], /^\s*FAIL .*/m);
     if (status === 0) continue;
-    const name = /FAIL\s+(?:\S+\s+)?"(.+)"/.exec(output)?.[1] ?? `status ${status}`;
-    return `test "${name}" in ${file.split('/').at(-1)}`;
+    const base = file.split('/').at(-1)!;
+    const name = /FAIL\s+(?:\S+\s+)?"(.+)"/.exec(output)?.[1];
+    if (name !== undefined) return `test "${shorten(name)}" in ${base}`;
+    return status === HUNG ? `${base}, which does not end` : `${base}, status ${status}`;
   }
   return null;
 }
 
 async function runSeeds(folder: string, from: number, count: number): Promise<string | null> {
   const args = ['datapath/src/bin/sim.ts', '--seeds', String(count), '--from', String(from), '--jobs', '1'];
-  const { status, output } = await runNode(folder, args, /^seed \d+ VIOLATION.*\n/m);
+  const { status, output } = await runNode(folder, args, /^seed \d+ VIOLATION.*\n/m, SEEDS_DEADLINE_MS);
   if (status === 0) return null;
+  if (status === HUNG)
+    throw new Error(`${count} seeds have not ended within ${SEEDS_DEADLINE_MS / 1000} s: the machine is too slow`);
   const seed = /seed (\d+)/.exec(/^seed \d+ VIOLATION|seed \d+ has run|seed \d+ broke/m.exec(output)?.[0] ?? '')?.[1];
   return seed === undefined ? `status ${status}` : `seed ${seed}`;
 }
 
 /** Ends as soon as the output matches, with status 1. */
-function runNode(folder: string, args: readonly string[], stopAt: RegExp): Promise<{ status: number; output: string }> {
+function runNode(
+  folder: string,
+  args: readonly string[],
+  stopAt: RegExp,
+  deadlineMs = TEST_DEADLINE_MS,
+): Promise<{ status: number; output: string }> {
   return new Promise((done) => {
     // The compile cache knows files by their path; copies would only fill it.
     const env = { ...process.env, NODE_DISABLE_COMPILE_CACHE: '1', FORCE_COLOR: '0', NO_COLOR: '1' };
     const child = spawn(process.execPath, args, { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'] });
     let output = '';
     let isCaught = false;
+    let isHung = false;
     const take = (chunk: Buffer): void => {
       output += chunk.toString();
       if (isCaught || !stopAt.test(output)) return;
@@ -139,12 +168,12 @@ function runNode(folder: string, args: readonly string[], stopAt: RegExp): Promi
     child.stdout.on('data', take);
     child.stderr.on('data', take);
     const deadline = setTimeout(() => {
-      output += `\nended after ${RUN_DEADLINE_MS / 1000} s`;
+      isHung = true;
       child.kill('SIGKILL');
-    }, RUN_DEADLINE_MS);
+    }, deadlineMs);
     child.on('close', (code) => {
       clearTimeout(deadline);
-      done({ status: isCaught ? 1 : (code ?? 1), output });
+      done({ status: isCaught ? 1 : isHung ? HUNG : (code ?? 1), output });
     });
   });
 }

@@ -29,7 +29,10 @@ async function main(): Promise<void> {
     done += 1;
     if (report.violation !== null) violations += 1;
     if (report.violation !== null || count === 1) process.stdout.write(tell(report));
-    if (count > 1 && done % 25 === 0) process.stdout.write(`${done} of ${count} seeds, ${violations} violations, ${Math.round((Date.now() - startedAt) / 1000)} s\n`);
+    if (count > 1 && done % 25 === 0)
+      process.stdout.write(
+        `${done} of ${count} seeds, ${violations} violations, ${Math.round((Date.now() - startedAt) / 1000)} s\n`,
+      );
   };
   const threads = Math.min(Number(values.jobs ?? 2), availableParallelism(), count);
   await Promise.all(Array.from({ length: threads }, () => supervise({ counter, last: from + count - 1 }, take)));

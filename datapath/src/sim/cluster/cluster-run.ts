@@ -135,13 +135,18 @@ class ClusterRun {
       for (const node of [cluster.conductor, ...cluster.stores]) if (node.host === host) node.start();
     });
     for (const fault of this.#plan) {
-      if (fault.kind === 'disk-errors') sim.schedule(fault.untilMs - sim.now + REPLACE_MS, () => this.#restartFailed(fault.host), 'repair');
+      if (fault.kind === 'disk-errors')
+        sim.schedule(fault.untilMs - sim.now + REPLACE_MS, () => this.#restartFailed(fault.host), 'repair');
     }
     sim.network.faults.resetChance = profile.resetChance;
     if (profile.takeoverAtMs > 0) sim.schedule(profile.takeoverAtMs, () => this.#takeOver(), 'takeover');
     if (profile.blackoutAtMs > 0) {
       sim.schedule(profile.blackoutAtMs, () => cluster.blackout(), 'blackout');
-      sim.schedule(profile.blackoutAtMs + BLACKOUT_MS, () => [cluster.conductor, ...cluster.stores].forEach((node) => node.powerOn()), 'power back');
+      sim.schedule(
+        profile.blackoutAtMs + BLACKOUT_MS,
+        () => [cluster.conductor, ...cluster.stores].forEach((node) => node.powerOn()),
+        'power back',
+      );
     }
     await sim.run(startedAt + START_MS + profile.durationMs + 1, { maxEvents: RUN_EVENTS_MAX });
     this.#faultCount = runner.begun.length;

@@ -81,7 +81,11 @@ export class LoadClient {
         this.device = await openVolume(this.world, deadlineMs === undefined ? request : { ...request, deadlineMs });
         return;
       } catch (error) {
-        if (!(error instanceof PfError) || !['UNAVAILABLE', 'CONNECTION_LOST', 'TIMEOUT', 'NOT_READY'].includes(errorCodeOf(error))) throw error;
+        if (
+          !(error instanceof PfError) ||
+          !['UNAVAILABLE', 'CONNECTION_LOST', 'TIMEOUT', 'NOT_READY'].includes(errorCodeOf(error))
+        )
+          throw error;
         this.world.log.info('cannot open the volume yet', { volume, error: error.message });
         await this.world.clock.sleep(OPEN_AGAIN_MS);
       }
@@ -190,7 +194,9 @@ export class LoadClient {
     const { operation, offset, length, result } = request;
     if (result === 0) {
       if (wasSuperseded && operation !== FLUSH) {
-        throw new Violation(`request ${operation} ${offset}+${length} of ${this.name} succeeded, although a newer writer had been admitted before it began`);
+        throw new Violation(
+          `request ${operation} ${offset}+${length} of ${this.name} succeeded, although a newer writer had been admitted before it began`,
+        );
       }
       return;
     }
@@ -203,4 +209,5 @@ export class LoadClient {
 }
 
 export const allowNothing = (): boolean => false;
-export const allowNoSpace = (operation: BlockOperation, errno: number): boolean => errno === ENOSPC && operation !== READ && operation !== FLUSH;
+export const allowNoSpace = (operation: BlockOperation, errno: number): boolean =>
+  errno === ENOSPC && operation !== READ && operation !== FLUSH;

@@ -106,7 +106,12 @@ export function drawProfile(random: SeededRandom): Profile {
     volumes: isCorrupting ? volumes.map((volume) => ({ ...volume, replicaCount: Math.max(2, volume.replicaCount) })) : volumes,
     load: drawLoad(random, isDiskSmall, durationMs, volumes.length),
     durationMs,
-    takeoverAtMs: blackoutAtMs > 0 && random.chance(0.5) ? blackoutAtMs : random.chance(0.4) ? START_MS + random.integer(200, durationMs - 500) : 0,
+    takeoverAtMs:
+      blackoutAtMs > 0 && random.chance(0.5)
+        ? blackoutAtMs
+        : random.chance(0.4)
+          ? START_MS + random.integer(200, durationMs - 500)
+          : 0,
     takeoverFrom: isQuiet || isCorrupting ? 'living' : random.pick(['living', 'dead', 'dead with stores']),
     blackoutAtMs: isQuiet || isCorrupting ? 0 : blackoutAtMs,
     hasFinalBlackout: random.chance(0.3),
@@ -121,7 +126,12 @@ export function drawProfile(random: SeededRandom): Profile {
 }
 
 /** The two halves of the plan: faults of stores, and of the links to everybody else; then faults of the conductor. */
-export function faultKnobs(profile: Profile, stores: readonly string[], conductor: string, clients: readonly string[]): FaultKnobs[] {
+export function faultKnobs(
+  profile: Profile,
+  stores: readonly string[],
+  conductor: string,
+  clients: readonly string[],
+): FaultKnobs[] {
   const times = { startMs: START_MS, endMs: START_MS + profile.durationMs, corruptEveryMs: 1500, recoveryMs: 50 };
   return [
     {
@@ -157,7 +167,8 @@ export function formatProfile(profile: Profile): string {
     `store faults ${profile.storeFaults.join(' ') || 'none'} (${profile.maxImpairedStores} at once, ${profile.meanFaultMs} ms)`,
     `conductor faults ${profile.conductorFaults.join(' ') || 'none'}`,
   ];
-  if (profile.latencyMs > 1 || profile.diskDelayFactor > 1) parts.push(`latency ${profile.latencyMs} ms, disks ${profile.diskDelayFactor} times slower`);
+  if (profile.latencyMs > 1 || profile.diskDelayFactor > 1)
+    parts.push(`latency ${profile.latencyMs} ms, disks ${profile.diskDelayFactor} times slower`);
   if (profile.resetChance > 0) parts.push(`resets ${profile.resetChance}`);
   if (profile.takeoverAtMs > 0) parts.push(`takeover from ${profile.takeoverFrom} at ${profile.takeoverAtMs}`);
   if (profile.blackoutAtMs > 0) parts.push(`blackout at ${profile.blackoutAtMs}`);

@@ -78,7 +78,9 @@ export class SimCluster {
 
   async createVolume(shape: VolumeShape): Promise<void> {
     const { name, sizeBytes, replicaCount, shardSizeBytes } = shape;
-    await this.ask((world) => new ConductorClient(world, this.conductors).createVolume(name, { sizeBytes, replicaCount, shardSizeBytes }));
+    await this.ask((world) =>
+      new ConductorClient(world, this.conductors).createVolume(name, { sizeBytes, replicaCount, shardSizeBytes }),
+    );
   }
 
   /** A number by which the bytes of one volume are told from those of all others. */
@@ -126,16 +128,19 @@ export class SimCluster {
 
   /** Waits until every replica of these volumes is in sync and served; what is missing is in the error. */
   async allInSync(names: readonly string[], withinMs = 60_000): Promise<void> {
-    await this.ask(async (world) => {
-      const client = new ConductorClient(world, this.conductors);
-      const end = world.clock.now() + withinMs;
-      for (;;) {
-        const missing = await whatIsMissing(client, names);
-        if (missing === '') return;
-        if (world.clock.now() > end) throw new PfError('TIMEOUT', `after ${withinMs} ms without faults ${missing}`);
-        await world.clock.sleep(100);
-      }
-    }, 2 * withinMs + 60_000);
+    await this.ask(
+      async (world) => {
+        const client = new ConductorClient(world, this.conductors);
+        const end = world.clock.now() + withinMs;
+        for (;;) {
+          const missing = await whatIsMissing(client, names);
+          if (missing === '') return;
+          if (world.clock.now() > end) throw new PfError('TIMEOUT', `after ${withinMs} ms without faults ${missing}`);
+          await world.clock.sleep(100);
+        }
+      },
+      2 * withinMs + 60_000,
+    );
   }
 
   storeById(id: number): ClusterNode<Store> {
@@ -194,7 +199,13 @@ export async function fillDisk(store: ClusterNode<Store>, freeExtents: number): 
       writes.push(
         new Promise((resolve) => {
           const io = new DiskIo({ ioDurable() {}, ioSettled: () => resolve() });
-          Object.assign(io, { operation: DISK_WRITE, volumeId: BALLAST_VOLUME, offset: extent * EXTENT_BYTES, length: SECTOR_BYTES, memory });
+          Object.assign(io, {
+            operation: DISK_WRITE,
+            volumeId: BALLAST_VOLUME,
+            offset: extent * EXTENT_BYTES,
+            length: SECTOR_BYTES,
+            memory,
+          });
           disk.submit(io);
         }),
       );
@@ -228,7 +239,8 @@ async function whatIsMissing(client: ConductorClient, names: readonly string[]):
     const volume = await client.getVolume(name);
     for (const shard of volume.shards) {
       const behind = shard.replicas.find((replica) => replica.status !== 'IN_SYNC');
-      if (behind !== undefined) return `replica ${behind.index} of shard ${shard.index} of ${name} on store ${behind.store_id} is ${behind.status}`;
+      if (behind !== undefined)
+        return `replica ${behind.index} of shard ${shard.index} of ${name} on store ${behind.store_id} is ${behind.status}`;
       if (shard.status !== 'OK') return `shard ${shard.index} of ${name} is ${shard.status}`;
     }
   }

@@ -21,14 +21,27 @@ export class VolumeUnderLoad {
     this.shape = shape;
     this.load = load;
     const random = cluster.sim.random.fork(`hot set of ${shape.name}`);
-    this.history = new BlockHistory({ volumeTag: cluster.nextVolumeTag(), sizeBytes: shape.sizeBytes, now: () => cluster.sim.now });
+    this.history = new BlockHistory({
+      volumeTag: cluster.nextVolumeTag(),
+      sizeBytes: shape.sizeBytes,
+      now: () => cluster.sim.now,
+    });
     this.hotSet = new HotSet(random, shape.sizeBytes, load.extraRegions);
   }
 
   /** A client in a process and on a machine of its own; it has yet to open the volume. */
   client(name: string, isReadOnly: boolean, deadlineMs?: number): LoadClient {
     const { cluster, shape, history, hotSet, load, touched, isFailureAllowed } = this;
-    const options = { volume: shape.name, conductors: cluster.conductors, isReadOnly, history, hotSet, load, touched, isFailureAllowed };
+    const options = {
+      volume: shape.name,
+      conductors: cluster.conductors,
+      isReadOnly,
+      history,
+      hotSet,
+      load,
+      touched,
+      isFailureAllowed,
+    };
     const process = cluster.clientProcess(`${name}-of-${shape.name}`);
     const client = new LoadClient(process, deadlineMs === undefined ? options : { ...options, deadlineMs });
     this.clients.push(client);

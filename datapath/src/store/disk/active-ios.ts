@@ -48,6 +48,10 @@ export class ActiveIos {
     if (io.pendingSettled === 0) this.#settle(io);
   }
 
+  get hasDrains(): boolean {
+    return this.#drains.length > 0;
+  }
+
   /** Resolves when no write or trim of the range is under way. */
   drain(volumeId: number, from: number, to: number): Promise<void> {
     if (!this.#overlaps(volumeId, from, to)) return Promise.resolve();

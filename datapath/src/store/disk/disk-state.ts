@@ -41,7 +41,7 @@ export class DiskState {
   readonly table: ExtentTable;
   readonly map: ExtentMap;
   readonly free: FreeExtents;
-  readonly waits = new ExtentWaits();
+  readonly waits = new ExtentWaits(() => this.placeNow());
   /** Places ("volume/extent number") for which a write waits: a trim leaves their extent allocated, so that the write cannot run out of space. */
   readonly pinned = new Map<string, number>();
   /** Free extents promised to writes that wait; extents freed by batches that are not complete yet. */
@@ -50,6 +50,8 @@ export class DiskState {
   failure: PfError | null = null;
   /** Operations of the write path that the disk has not completed: they use the memory of requests or of the log. */
   outstanding = 0;
+  /** Somebody waits: blocks that the writer holds back go to their place now. */
+  placeNow: () => void = () => {};
   onFailure: (failure: PfError) => void = () => {};
   /** After a failure: the disk has let go of all memory. */
   onAbandoned: () => void = () => {};

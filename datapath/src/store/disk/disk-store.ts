@@ -63,7 +63,7 @@ export class DiskStore implements LogListener {
     const { state, head } = opened;
     this.#state = state;
     this.replay = opened.replay;
-    this.#scratch = new ScratchBlocks(state.memory);
+    this.#scratch = new ScratchBlocks(state.memory, () => state.placeNow());
     this.#log = new RedoLog(state, this, {
       secret: head.logSecret,
       tailPosition: head.logTailPosition,
@@ -74,6 +74,7 @@ export class DiskStore implements LogListener {
     this.#reader = new Reader(state, this.#scratch);
     this.#checkpoint = new Checkpoint(state, this.#log, head);
     this.#givenBack = new GivenBackExtents(state, this.#stalls);
+    state.placeNow = () => this.#writer.placeNow();
     state.onFailure = () => this.#stop();
     state.onAbandoned = () => this.#abandon();
   }
@@ -182,6 +183,7 @@ export class DiskStore implements LogListener {
 
   /** Resolves when no write or trim of the range is under way, their blocks in place. */
   drain(volumeId: number, fromOffset: number, toOffset: number): Promise<void> {
+    this.#writer.placeNow();
     return this.#active.drain(volumeId, fromOffset, toOffset);
   }
 
@@ -225,6 +227,7 @@ export class DiskStore implements LogListener {
 
   logProgressed(): void {
     if (!this.#stalls.isEmpty) this.#stalls.resumeAll();
+    if (this.#log.isIdle) this.#writer.placeNow();
   }
 
   checkpointWanted(): void {

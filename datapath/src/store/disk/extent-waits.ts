@@ -9,6 +9,12 @@ export interface ExtentWaiter {
 
 export class ExtentWaits {
   readonly #queues = new Map<number, ExtentWaiter[]>();
+  readonly #onWait: () => void;
+
+  /** `onWait` hears that somebody begins to wait: blocks that are only held back should go to their place. */
+  constructor(onWait: () => void) {
+    this.#onWait = onWait;
+  }
 
   get isEmpty(): boolean {
     return this.#queues.size === 0;
@@ -22,6 +28,7 @@ export class ExtentWaits {
     const queue = this.#queues.get(physical);
     if (queue) queue.push(waiter);
     else this.#queues.set(physical, [waiter]);
+    this.#onWait();
   }
 
   wake(physical: number): void {

@@ -90,6 +90,10 @@ export class RedoLog implements BatchOwner, TurnTask {
   get usedBytes(): number {
     return this.#nextPosition - this.#tailPosition;
   }
+  /** Nothing is open or in flight. */
+  get isIdle(): boolean {
+    return !this.#hasRecords && this.#durableThrough === this.lastSubmitted;
+  }
   /** Everything that was ever recorded is settled, and nothing is open. */
   get isQuiet(): boolean {
     return !this.#hasRecords && this.#settledThrough === this.lastSubmitted;
@@ -164,6 +168,7 @@ export class RedoLog implements BatchOwner, TurnTask {
     return this.#wait('complete', sequence);
   }
   whenSettled(sequence: number): Promise<void> {
+    this.#state.placeNow();
     return this.#wait('settled', sequence);
   }
 
@@ -242,7 +247,10 @@ export class RedoLog implements BatchOwner, TurnTask {
 
   #admit(): boolean {
     const { logBytes, maxBatchBytes } = this.#state.geometry;
-    if (this.#openSequence - this.#settledThrough > LIVE_BATCHES - 1) return false;
+    if (this.#openSequence - this.#settledThrough > LIVE_BATCHES - 1) {
+      this.#state.placeNow();
+      return false;
+    }
     if (this.#place() + maxBatchBytes - this.#tailPosition > logBytes) {
       this.#listener.checkpointWanted();
       return false;

@@ -10,16 +10,22 @@ export class ScratchBlocks {
   readonly #memory: IoMemory;
   readonly #start: number;
   readonly #free: number[] = [];
+  readonly #onWait: () => void;
   #waiters: ExtentWaiter[] = [];
 
-  constructor(memory: IoMemory) {
+  constructor(memory: IoMemory, onWait: () => void) {
     this.#memory = memory;
+    this.#onWait = onWait;
     this.#start = memory.reserve(SCRATCH_BLOCKS * BLOCK_BYTES);
     for (let index = SCRATCH_BLOCKS - 1; index >= 0; index -= 1) this.#free.push(this.#start + index * BLOCK_BYTES);
   }
 
   get freeCount(): number {
     return this.#free.length;
+  }
+
+  get hasWaiters(): boolean {
+    return this.#waiters.length > 0;
   }
 
   /** Whether a newcomer may take `count` blocks now: those who wait come first. */
@@ -38,6 +44,7 @@ export class ScratchBlocks {
 
   wait(waiter: ExtentWaiter): void {
     this.#waiters.push(waiter);
+    this.#onWait();
   }
 
   wakeAll(): void {

@@ -6,7 +6,7 @@ import { DISK_READ, DISK_TRIM, DISK_WRITE } from './disk-io.ts';
 import { SCRATCH_BLOCKS } from './scratch-blocks.ts';
 import { settleMicrotasks } from './testing/power-cut-run.ts';
 import { begin, formattedBench, pattern, read, write, type Bench, type PendingIo } from './testing/store-bench.ts';
-import { TestRandom } from './testing/test-random.ts';
+import type { TestRandom } from './testing/test-random.ts';
 
 const V = 0x42000000;
 const W = 0x43000000;

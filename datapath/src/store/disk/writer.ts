@@ -27,6 +27,10 @@ import type { Stalls } from './stalls.ts';
 import { WritePart, type PartDriver } from './write-part.ts';
 import { WriteRun, type RunOwner } from './write-run.ts';
 
+/** Journaled parts that are durable, but not on their way to their place yet, and their blocks (1 MiB). */
+const MAX_HELD_PARTS = 128;
+const MAX_HELD_BLOCKS = 256;
+
 export class Writer implements PartDriver, RunOwner {
   readonly #state: DiskState;
   readonly #active: ActiveIos;
@@ -35,6 +39,8 @@ export class Writer implements PartDriver, RunOwner {
   readonly #scratch: ScratchBlocks;
   readonly #redirected: WriteRun;
   readonly #inPlace: WriteRun;
+  readonly #heldBack: WritePart[] = [];
+  #heldBlocks = 0;
   readonly #pool: WritePart[] = [];
 
   constructor(state: DiskState, active: ActiveIos, log: RedoLog, stalls: Stalls, scratch: ScratchBlocks) {
@@ -142,8 +148,22 @@ export class Writer implements PartDriver, RunOwner {
       this.#redirectStep(part);
     } else {
       this.#active.partDurable(part.io);
-      this.#inPlace.add(part);
+      this.#heldBack.push(part);
+      this.#heldBlocks += part.endBlock - part.firstBlock;
+      const isWaitedFor = !this.#state.waits.isEmpty || this.#scratch.hasWaiters || this.#active.hasDrains;
+      if (isWaitedFor || this.#heldBack.length >= MAX_HELD_PARTS || this.#heldBlocks >= MAX_HELD_BLOCKS) this.placeNow();
     }
+  }
+
+  /**
+   * Durable blocks go from the log's memory to their place in bursts: while the log is busy, each flush would otherwise wait for them.
+   * Called when the log is idle, when enough of them wait, and whenever somebody waits for a block, for scratch or for a drain.
+   */
+  placeNow(): void {
+    const parts = this.#heldBack;
+    for (let index = 0; index < parts.length; index += 1) this.#inPlace.add(parts[index]!);
+    parts.length = 0;
+    this.#heldBlocks = 0;
   }
 
   runWritten(first: WritePart, result: number): void {

@@ -1,17 +1,17 @@
-// The control plane's HTTP on node:http, with kept-alive connections on both sides.
-import { Agent, createServer, request as httpRequest, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+// The control plane's HTTP: served by node:http, requested by our own client (http-client.ts says why), connections kept alive.
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { PfError, formatErrorChain } from '../../base/errors.ts';
+import { formatErrorChain } from '../../base/errors.ts';
 import { MiB, formatSize } from '../../base/sizes.ts';
 import type { Http, HttpCall, HttpHandler, HttpRequest, HttpResponse, HttpServer } from '../http.ts';
-import { systemCodeOf, toPfError } from './system-error.ts';
+import { HttpClient } from './http-client.ts';
+import { toPfError } from './system-error.ts';
 
 const MAX_REQUEST_BYTES = 16 * MiB;
-const MAX_RESPONSE_BYTES = 64 * MiB;
 const CLOSE_WAIT_MS = 2000;
 
 export class NodeHttp implements Http {
-  readonly #agent = new Agent({ keepAlive: true, maxFreeSockets: 16 });
+  readonly #client = new HttpClient();
   readonly #servers = new Set<NodeHttpServer>();
 
   async serve(host: string, port: number, handler: HttpHandler): Promise<HttpServer> {
@@ -32,22 +32,13 @@ export class NodeHttp implements Http {
     return opened;
   }
 
-  async request(call: HttpCall): Promise<HttpResponse> {
-    call.signal?.throwIfAborted();
-    for (let attempt = 0; ; attempt += 1) {
-      const sending = new ClientCall(this.#agent, call);
-      try {
-        return await sending.result;
-      } catch (error) {
-        // A kept-alive connection that its server closed at this very moment: nothing was answered, so a GET may go again.
-        if (!(sending.wasStaleConnection && call.method === 'GET' && attempt < 3)) throw error;
-      }
-    }
+  request(call: HttpCall): Promise<HttpResponse> {
+    return this.#client.request(call);
   }
 
   async close(): Promise<void> {
     await Promise.all([...this.#servers].map((server) => server.close()));
-    this.#agent.destroy();
+    this.#client.close();
   }
 }
 
@@ -163,78 +154,4 @@ function headerMap(message: IncomingMessage): ReadonlyMap<string, string> {
     if (value !== undefined) headers.set(name, Array.isArray(value) ? value.join(', ') : value);
   }
   return headers;
-}
-
-/** One attempt of one call; settles exactly once. */
-class ClientCall {
-  readonly result: Promise<HttpResponse>;
-  wasStaleConnection = false;
-
-  constructor(agent: Agent, call: HttpCall) {
-    this.result = new Promise((resolve, reject) => {
-      const action = `cannot ${call.method} http://${call.host}:${call.port}${call.target}`;
-      const outgoing = httpRequest({
-        agent,
-        host: call.host,
-        port: call.port,
-        method: call.method,
-        path: call.target,
-        headers: {
-          ...call.headers,
-          ...(call.contentType === undefined ? {} : { 'content-type': call.contentType }),
-          ...(call.method === 'POST' ? { 'content-length': call.body?.length ?? 0 } : {}),
-        },
-      });
-      const settle = (finish: () => void): void => {
-        clearTimeout(timer);
-        call.signal?.removeEventListener('abort', onAbort);
-        finish();
-      };
-      const fail = (error: unknown): void => {
-        settle(() => reject(error));
-        outgoing.destroy();
-      };
-      const timer = setTimeout(
-        () => fail(new PfError('TIMEOUT', `${action}: no complete answer within ${call.timeoutMs} ms`)),
-        call.timeoutMs,
-      );
-      const onAbort = (): void => fail(call.signal!.reason);
-      call.signal?.addEventListener('abort', onAbort, { once: true });
-      outgoing.on('error', (error) => {
-        this.wasStaleConnection = outgoing.reusedSocket && ['ECONNRESET', 'EPIPE'].includes(systemCodeOf(error));
-        fail(clientError(error, action));
-      });
-      outgoing.on('response', (incoming) => {
-        readResponse(incoming, action).then(
-          (response) => settle(() => resolve(response)),
-          (error: unknown) => fail(clientError(error, action)),
-        );
-      });
-      outgoing.end(call.body);
-    });
-  }
-}
-
-async function readResponse(incoming: IncomingMessage, action: string): Promise<HttpResponse> {
-  const pieces: Buffer[] = [];
-  let total = 0;
-  for await (const piece of incoming as AsyncIterable<Buffer>) {
-    total += piece.length;
-    pieces.push(piece);
-    if (total > MAX_RESPONSE_BYTES)
-      throw new PfError('PROTOCOL_ERROR', `${action}: the answer is longer than ${formatSize(MAX_RESPONSE_BYTES)}`);
-  }
-  const all = Buffer.concat(pieces, total);
-  return {
-    status: incoming.statusCode!,
-    contentType: incoming.headers['content-type'] ?? '',
-    body: new Uint8Array(all.buffer, all.byteOffset, all.length),
-    headers: Object.fromEntries(headerMap(incoming)),
-  };
-}
-
-function clientError(error: unknown, action: string): PfError {
-  if (systemCodeOf(error).startsWith('HPE_'))
-    return new PfError('PROTOCOL_ERROR', `${action}: the answer is not HTTP`, { cause: error });
-  return toPfError(error, action, 'CONNECTION_LOST');
 }

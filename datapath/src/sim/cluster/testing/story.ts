@@ -38,7 +38,12 @@ export class Story {
 
   constructor(shape: StoryShape) {
     this.cluster = new SimCluster(shape.seed, { storeCount: 3, diskBytes: 128 * MiB, ...shape });
-    const volume = { name: 'story', sizeBytes: shape.sizeBytes ?? 64 * MiB, shardSizeBytes: 64 * MiB, replicaCount: shape.replicaCount ?? 3 };
+    const volume = {
+      name: 'story',
+      sizeBytes: shape.sizeBytes ?? 64 * MiB,
+      shardSizeBytes: 64 * MiB,
+      replicaCount: shape.replicaCount ?? 3,
+    };
     this.volume = new VolumeUnderLoad(this.cluster, volume, { ...LOAD, ...shape.load });
   }
 
@@ -62,7 +67,11 @@ export class Story {
 }
 
 /** Starts the cluster, opens the volume with one writer, tells the story, heals, and checks everything. */
-export async function tell(shape: StoryShape, body: (story: Story) => Promise<void>, isFailureAllowed?: VolumeUnderLoad['isFailureAllowed']): Promise<void> {
+export async function tell(
+  shape: StoryShape,
+  body: (story: Story) => Promise<void>,
+  isFailureAllowed?: VolumeUnderLoad['isFailureAllowed'],
+): Promise<void> {
   const story = new Story(shape);
   const uninstall = installThrowingGlobals();
   try {
