@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'uvu';
+import { waitFor } from '../local/wait-for.ts';
 import * as assert from 'uvu/assert';
 import { runJob } from './run-file.ts';
 import type { Outcome } from './run-file.ts';
@@ -83,7 +84,8 @@ test('a file that leaves a process behind is a failure, and the process is gone'
   );
   expect(outcome, 1, 1, 'left processes behind; they were killed');
   const child = Number(/child=(\d+);/.exec(outcome.output)?.[1]);
-  assert.is(isRunning(child), false);
+  // A killed process stays in the table until its new parent has looked.
+  await waitFor(`the end of process ${child}`, 5000, async () => (isRunning(child) ? null : true));
 });
 
 test('a check counts by its exit status alone', async () => {
