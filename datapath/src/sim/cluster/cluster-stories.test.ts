@@ -295,6 +295,25 @@ test('a store that has restarted keeps the promise that it has forgotten', async
   });
 });
 
+test('a write that waits for the disk while a replica comes back is not missing there', async () => {
+  await tell({ seed: 1018, replicaCount: 2, storeCount: 2 }, async (story) => {
+    const { cluster, writer, pass } = story;
+    assert.is(await story.write(0, 8 * KiB), 0);
+    const disk = (await cluster.primaryOf('story', 0)).host.disk(DISK_PATH);
+    const [secondary] = await cluster.secondariesOf('story', 0);
+    secondary!.kill();
+    await pass(2_500);
+    disk.setStuck(true);
+    // It changes a part of a block, which has to be read first: the extent does not know of it yet.
+    const held = writer.write(512, 1024);
+    await pass(20);
+    secondary!.start();
+    await pass(600);
+    disk.setStuck(false);
+    assert.is(await cluster.sim.settle(held), 0);
+  });
+});
+
 test('replicas agree byte for byte: the digests of every object are equal', async () => {
   await tell({ seed: 1011, storeCount: 3, load: { trimShare: 0.3 } }, async ({ cluster, writer, pass }) => {
     writer.run(8);

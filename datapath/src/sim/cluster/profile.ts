@@ -96,6 +96,7 @@ export function drawProfile(random: SeededRandom): Profile {
   const durationMs = random.integer(3_000, 9_000);
   const isQuiet = random.chance(0.06);
   const blackoutAtMs = random.chance(0.15) ? START_MS + random.integer(500, durationMs - 500) : 0;
+  // A block rots on one replica only, and only the others can repair it: nothing may take those out meanwhile.
   const isCorrupting = !isQuiet && !isDiskSmall && random.chance(0.1);
   return {
     storeCount,
@@ -115,12 +116,12 @@ export function drawProfile(random: SeededRandom): Profile {
     takeoverFrom: isQuiet || isCorrupting ? 'living' : random.pick(['living', 'dead', 'dead with stores']),
     blackoutAtMs: isQuiet || isCorrupting ? 0 : blackoutAtMs,
     hasFinalBlackout: random.chance(0.3),
-    storeFaults: isQuiet ? [] : isCorrupting ? ['bit-rot', 'stall'] : subset(random, STORE_FAULTS),
+    storeFaults: isQuiet ? [] : isCorrupting ? ['bit-rot', 'slow-disk'] : subset(random, STORE_FAULTS),
     conductorFaults: isQuiet || isCorrupting ? [] : subset(random, CONDUCTOR_FAULTS),
     maxImpairedStores: random.chance(0.6) ? 1 : random.integer(2, storeCount),
     impairEveryMs: random.pick([300, 800, 2000]),
     meanFaultMs: random.pick([150, 600, 1800]),
-    resetChance: !isQuiet && random.chance(0.25) ? random.pick([1e-4, 1e-3, 4e-3]) : 0,
+    resetChance: !isQuiet && !isCorrupting && random.chance(0.25) ? random.pick([1e-4, 1e-3, 4e-3]) : 0,
     freeExtents: isDiskSmall ? random.integer(8, 60) : 0,
   };
 }
