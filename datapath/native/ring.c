@@ -5,17 +5,20 @@
 //   hook: completions or a wanted turn? -> call TypeScript (it reads CQEs, runs the turn's tasks, writes SQEs)
 //         libuv's own descriptor is ready, a timer is due, or there is other work for libuv? -> submit, return to libuv
 //         nothing is in flight? -> return, libuv blocks as usual
-//         else io_uring_enter: submit, wait for one completion or until libuv's next timer; again
+//         else io_uring_enter: submit, poll for a while where that pays (busy-poll.h), then wait for one completion or
+//         until libuv's next timer; again
 //
 // libuv's epoll descriptor is polled by the ring (one-shot), so HTTP, timers and the thread pool work unchanged.
 // Invariant: when the hook returns while operations are in flight, an idle handle is active, so libuv polls without blocking.
 // TypeScript never touches the kernel's head and tail words: it works on `control`, and they are published here with the
 // right memory order.
 #define _GNU_SOURCE
+#include "busy-poll.h"
 #include "pureflash.h"
 #include "uring.h"
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -30,6 +33,8 @@
 #define CQE_WORDS 4
 // So many completions end the sleep even if nobody waits for them.
 #define MAX_QUIET 1024
+// While polling, others are let onto the processor after so many looks at the ring.
+#define LOOKS_PER_YIELD 16
 
 // Word indices are known to world/node/ring.ts.
 struct control {
@@ -43,7 +48,9 @@ struct control {
   uint32_t enters;       // addon: io_uring_enter calls, for measurements
   uint32_t turns;        // addon: calls into TypeScript
   uint32_t heeded;       // TypeScript: quiet completions count like others while this is not 0
-  uint32_t reserved[6];
+  uint32_t busy_poll_us; // TypeScript: how long a wait may poll before it sleeps
+  uint32_t polled;       // addon: waits that ended while polling, for measurements
+  uint32_t reserved[4];
 };
 
 struct ring {
@@ -57,7 +64,8 @@ struct ring {
   int mappings;
   int fd;
   bool is_poll_armed;
-  uint32_t *sq_head, *sq_tail, *cq_head, *cq_tail;
+  struct pf_busy_poll busy_poll;
+  uint32_t *sq_head, *sq_tail, *sq_flags, *cq_head, *cq_tail;
   uint32_t sq_mask, sq_entries, cq_entries;
   struct pf_sqe *sqes;
   const uint32_t *cqe_words;
@@ -101,6 +109,43 @@ static bool has_notable_completions(struct ring *ring) {
     if (ring->cqe_words[(size_t)(head & (ring->cq_entries - 1)) * CQE_WORDS + 1] == 0) return true;
   }
   return false;
+}
+
+// Lets others onto the processor. Whether it took so long that they need it more than we do.
+static bool is_crowded(struct ring *ring, uint64_t now) {
+  sched_yield();
+  uint64_t back = uv_hrtime();
+  if (back - now <= PF_POLL_CROWDED_NS) return false;
+  pf_busy_poll_was_crowded(&ring->busy_poll, back);
+  return true;
+}
+
+// Submits, then looks for a completion that somebody waits for until the budget is used up. Whether one is there.
+static bool poll_ring(struct ring *ring, uint64_t start, uint64_t budget) {
+  if (enter(ring, 0, PF_ENTER_GETEVENTS) != 0) return false;
+  for (uint32_t looks = 1; !has_notable_completions(ring); looks++) {
+    // A kernel that defers its work has no completion for us until we enter it.
+    if ((load(ring->sq_flags) & (PF_SQ_TASKRUN | PF_SQ_CQ_OVERFLOW)) != 0) {
+      if (enter(ring, 0, PF_ENTER_GETEVENTS) != 0) return false;
+      continue;
+    }
+    uint64_t now = uv_hrtime();
+    if (now - start > budget || (looks % LOOKS_PER_YIELD == 0 && is_crowded(ring, now))) return false;
+  }
+  ring->control.polled++;
+  return true;
+}
+
+// Until a completion is there, or for wait_ms (-1: without limit). 0 or -errno.
+static int wait_for_completion(struct ring *ring, int wait_ms) {
+  struct pf_busy_poll *busy_poll = &ring->busy_poll;
+  busy_poll->limit_ns = (uint64_t)ring->control.busy_poll_us * 1000;
+  if (busy_poll->limit_ns == 0) return enter(ring, wait_ms, 0);
+  uint64_t start = uv_hrtime(), budget = pf_busy_poll_budget(busy_poll, start);
+  if (budget > 0 && poll_ring(ring, start, budget)) return 0;
+  int error = enter(ring, wait_ms, 0);
+  pf_busy_poll_slept(busy_poll, uv_hrtime() - start);
+  return error;
 }
 
 // Calls TypeScript; false when the environment is going away.
@@ -183,7 +228,7 @@ static void hook(uv_prepare_t *handle) {
     }
     reruns = 0;
     if (!ring->is_poll_armed) arm_poll(ring);
-    int error = enter(ring, timeout_ms, 0);
+    int error = wait_for_completion(ring, timeout_ms);
     // A signal, or no kernel memory for a request: libuv has a look, then we try again.
     if (error != 0 && error != -ETIME && !has_notable_completions(ring)) {
       yield_to_libuv(ring);
@@ -232,7 +277,8 @@ static void mapping_collected(napi_env env, void *data, void *hint) {
 
 // 0 or -errno; flags that the kernel does not know are left out from the least wanted on.
 static int set_up(struct ring *ring, uint32_t sq_entries, uint32_t cq_entries, struct pf_ring_params *params) {
-  static const uint32_t wishes[] = {PF_SETUP_SINGLE_ISSUER | PF_SETUP_DEFER_TASKRUN, PF_SETUP_COOP_TASKRUN, 0};
+  static const uint32_t wishes[] = {PF_SETUP_SINGLE_ISSUER | PF_SETUP_DEFER_TASKRUN | PF_SETUP_TASKRUN_FLAG,
+                                    PF_SETUP_COOP_TASKRUN | PF_SETUP_TASKRUN_FLAG, 0};
   for (size_t at = 0; at < sizeof wishes / sizeof *wishes; at++) {
     memset(params, 0, sizeof *params);
     params->flags = PF_SETUP_CLAMP | PF_SETUP_CQSIZE | wishes[at];
@@ -263,6 +309,7 @@ static int map_rings(struct ring *ring, const struct pf_ring_params *params) {
   uint8_t *base = ring->rings;
   ring->sq_head = (uint32_t *)(base + params->sq.head);
   ring->sq_tail = (uint32_t *)(base + params->sq.tail);
+  ring->sq_flags = (uint32_t *)(base + params->sq.flags);
   ring->cq_head = (uint32_t *)(base + params->cq.head);
   ring->cq_tail = (uint32_t *)(base + params->cq.tail);
   ring->sq_mask = params->sq_entries - 1;

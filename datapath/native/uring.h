@@ -12,6 +12,7 @@
 #define PF_SETUP_CQSIZE (1u << 3)
 #define PF_SETUP_CLAMP (1u << 4)
 #define PF_SETUP_COOP_TASKRUN (1u << 8)
+#define PF_SETUP_TASKRUN_FLAG (1u << 9)
 #define PF_SETUP_SINGLE_ISSUER (1u << 12)
 #define PF_SETUP_DEFER_TASKRUN (1u << 13)
 
@@ -21,6 +22,10 @@
 
 #define PF_ENTER_GETEVENTS (1u << 0)
 #define PF_ENTER_EXT_ARG (1u << 3)
+
+// Bits of the submission ring's flags word.
+#define PF_SQ_CQ_OVERFLOW (1u << 1)
+#define PF_SQ_TASKRUN (1u << 2)
 
 #define PF_OFFSET_SQ_RING 0ull
 #define PF_OFFSET_SQES 0x10000000ull

@@ -1,5 +1,6 @@
 // How fast a replicated volume is beside the raw file: one replica over TCP, one replica in the front's own process, three replicas.
-// Every round measures all of them in every cell, one after the other; a ratio is taken within a round, and the median over rounds.
+// Every round measures all of them in every cell, one after the other; a ratio is taken within a round, and the median over
+// rounds. Each export is warmed up first: its compiler needs some thousand requests.
 import { join } from 'node:path';
 import { LocalCluster, ownSubnet } from '../local/local-cluster.ts';
 import type { BenchRow } from './bench-row.ts';
@@ -38,6 +39,7 @@ async function measure(options: VolumeBenchOptions, remote: LocalCluster, local:
   const contenders: Contender[] = [{ name: 'raw file', iops: (cell) => rawIops(rawPath, cell, options.seconds) }];
   const add = async (name: string, uri: string): Promise<void> => {
     await fillExport(uri);
+    for (const pattern of ['randread', 'randwrite'] as const) await exportIops(uri, { pattern, blockSize: '4k', depth: 32 }, 2);
     contenders.push({ name, iops: (cell) => exportIops(uri, cell, options.seconds) });
   };
   await remote.pfcli('create_volume', '-v', 'one', '-s', '2G', '--rep', '1');

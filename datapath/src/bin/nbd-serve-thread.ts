@@ -5,9 +5,9 @@ import { serveNbd } from '../nbd/index.ts';
 import { openNodeWorld } from '../world/node/node-world.ts';
 import type { ThreadOrder } from './nbd-serve-threads.ts';
 
-const { source, exportName, isReadOnly, shared, sharedListener } = workerData as ThreadOrder;
+const { source, exportName, isReadOnly, busyPollUs, shared, sharedListener } = workerData as ThreadOrder;
 const port = parentPort!;
-const world = await openNodeWorld();
+const world = await openNodeWorld({ busyPollUs });
 const { device } = await openBlockSource(world, source, { isReadOnly, shared });
 const server = await serveNbd(world, { sharedListener, exports: [{ name: exportName, device }] });
 port.once('message', () => void stop());

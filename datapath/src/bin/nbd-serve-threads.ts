@@ -11,6 +11,7 @@ export interface ThreadOrder {
   readonly source: string;
   readonly exportName: string;
   readonly isReadOnly: boolean;
+  readonly busyPollUs: number;
   readonly shared: SharedContents;
   readonly sharedListener: { readonly descriptor: number; readonly address: Address };
 }

@@ -4,8 +4,9 @@ import { errorCodeOf, formatErrorChain } from '../base/errors.ts';
 import { exitCodeOf } from '../api/errors.ts';
 import { formatHostPort } from '../api/host-port.ts';
 import { openBlockSource, type BlockSource, type BlockSourceOptions } from '../cli/block-sources.ts';
+import { parseDiskFlag } from '../cli/disk-flag.ts';
 import { parseFlags } from '../cli/flags.ts';
-import { listenAddress, NBD_SERVE, parseDiskFlag, type NbdServeFlags } from '../cli/nbd-serve-command.ts';
+import { listenAddress, NBD_SERVE, type NbdServeFlags } from '../cli/nbd-serve-command.ts';
 import { serveNbd } from '../nbd/index.ts';
 import { startStore, type Store } from '../store/store.ts';
 import { formatAddress } from '../world/network.ts';
@@ -26,12 +27,13 @@ async function main(): Promise<void> {
   const address = listenAddress('nbd-serve', flags.unix, flags.tcp);
   const [name] = command.arguments as [string];
   const shared = sharedContentsFor(name, flags.threads);
-  const world = await openNodeWorld();
+  const { busyPollUs } = flags;
+  const world = await openNodeWorld({ busyPollUs });
   const store = flags.storeDisk.length === 0 ? null : await startOwnStore(world, flags);
   const { readOnly: isReadOnly, conductor: conductors, connections, export: exportName } = flags;
   const source = await openSource(world, name, { isReadOnly, conductors, connections, ...shared }, store);
   const server = await serveNbd(world, { address, exports: [{ name: exportName, device: source.device }] });
-  const threads = await startThreads(flags.threads - 1, server, { source: name, exportName, isReadOnly, ...shared });
+  const threads = await startThreads(flags.threads - 1, server, { source: name, exportName, isReadOnly, busyPollUs, ...shared });
   process.stdout.write(`nbd-serve: serving ${source.title} on ${formatAddress(server.address!)}\n`);
   const stop = async (): Promise<void> => {
     await threads.stop();

@@ -1,4 +1,5 @@
 // pfcli: the cluster's command line. The data path is loaded only by the verbs that need it.
+import { BUSY_POLL_US } from '../cli/busy-poll-flag.ts';
 import { runPfcli } from '../cli/pfcli/pfcli.ts';
 
 process.exitCode = await runPfcli(process.argv.slice(2), {
@@ -13,6 +14,6 @@ process.exitCode = await runPfcli(process.argv.slice(2), {
   openWholeWorld: async () => {
     const { openNodeWorld } = await import('../world/node/node-world.ts');
     const { textLogger } = await import('../world/node/console-log.ts');
-    return openNodeWorld({ log: textLogger() });
+    return openNodeWorld({ busyPollUs: BUSY_POLL_US, log: textLogger() });
   },
 });

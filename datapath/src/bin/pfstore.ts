@@ -14,9 +14,9 @@ async function main(): Promise<void> {
     process.stdout.write(command.helpText);
     return;
   }
-  const { disk, host, data, http, advertise, conductor, format, erase, legacyClients, logLevel } = command.flags;
+  const { disk, host, data, http, advertise, conductor, format, erase, legacyClients, busyPollUs, logLevel } = command.flags;
   const disks = disksOf(disk, format === 'force', erase);
-  const world = await openNodeWorld({ log: jsonLogger({ level: logLevel }) });
+  const world = await openNodeWorld({ busyPollUs, log: jsonLogger({ level: logLevel }) });
   const store = await startStore(world, {
     disks,
     host,

@@ -1,7 +1,7 @@
 // The command line of nbd-serve, apart from its main file so that both stay small.
 import { PfError } from '../base/errors.ts';
-import { parseSize } from '../base/sizes.ts';
 import type { Address } from '../world/network.ts';
+import { BUSY_POLL_FLAG } from './busy-poll-flag.ts';
 import type { CommandSpec, FlagValues } from './flags.ts';
 
 export const NBD_SERVE = {
@@ -14,6 +14,7 @@ export const NBD_SERVE = {
     export: { kind: 'string', help: 'name of the export', placeholder: 'NAME', default: '' },
     readOnly: { kind: 'boolean', help: 'refuse writes' },
     threads: { kind: 'integer', help: 'for memory: threads that share the clients', minimum: 1, maximum: 64, default: 1 },
+    busyPollUs: BUSY_POLL_FLAG,
     conductor: { kind: 'list', help: 'for a volume: a conductor of its cluster', placeholder: 'HOST:PORT' },
     connections: { kind: 'integer', help: 'for a volume: TCP connections to each store', minimum: 1, maximum: 16, default: 1 },
     storeDisk: {
@@ -48,10 +49,4 @@ export function listenAddress(program: string, unix: string | undefined, tcp: Ad
     throw new PfError('INVALID_ARGUMENT', `${program}: give either --unix PATH or --tcp HOST:PORT`);
   }
   return tcp ?? { kind: 'unix', path: unix! };
-}
-
-/** "PATH" or "PATH=SIZE", as --disk takes it. */
-export function parseDiskFlag(text: string): { readonly path: string; readonly createSizeBytes?: number } {
-  const equals = text.lastIndexOf('=');
-  return equals < 0 ? { path: text } : { path: text.slice(0, equals), createSizeBytes: parseSize(text.slice(equals + 1)) };
 }

@@ -1,6 +1,7 @@
 // pfstore's command line: its flags, and the disks that they name. Called by bin/pfstore.
 import { PfError } from '../base/errors.ts';
-import { parseSize } from '../base/sizes.ts';
+import { BUSY_POLL_FLAG } from './busy-poll-flag.ts';
+import { parseDiskFlag, type NamedDisk } from './disk-flag.ts';
 import type { CommandSpec } from './flags.ts';
 
 export const STORE_COMMAND = {
@@ -30,6 +31,7 @@ export const STORE_COMMAND = {
     },
     erase: { kind: 'list', help: 'with --format force: each disk again, to confirm that it may be erased', placeholder: 'PATH' },
     legacyClients: { kind: 'boolean', help: 'serve protocol version 1 clients, which carry no token' },
+    busyPollUs: BUSY_POLL_FLAG,
     logLevel: { kind: 'string', help: 'what to log', choices: ['debug', 'info', 'warn', 'error'], default: 'info' },
   },
   examples: [
@@ -38,17 +40,9 @@ export const STORE_COMMAND = {
   ],
 } as const satisfies CommandSpec;
 
-export interface NamedDisk {
-  readonly path: string;
-  readonly createSizeBytes?: number;
-}
-
 /** Reads PATH[=SIZE]. Forced formatting wants every path confirmed. Errors: INVALID_ARGUMENT. */
 export function disksOf(texts: readonly string[], isForced: boolean, confirmed: readonly string[]): NamedDisk[] {
-  const disks = texts.map((text): NamedDisk => {
-    const at = text.lastIndexOf('=');
-    return at < 0 ? { path: text } : { path: text.slice(0, at), createSizeBytes: parseSize(text.slice(at + 1)) };
-  });
+  const disks = texts.map(parseDiskFlag);
   const unconfirmed = disks.find(({ path }) => isForced && !confirmed.includes(path));
   if (unconfirmed === undefined) return disks;
   throw new PfError(

@@ -30,6 +30,8 @@ export interface NodeWorldOptions {
   readonly ports?: 'io_uring' | 'libuv' | 'auto';
   /** Size of the I/O memory; pages are touched as they are used. Default 192 MiB. */
   readonly memoryBytes?: number;
+  /** How long the thread may poll for the next completion before it sleeps, with io_uring. Default 0: never. */
+  readonly busyPollUs?: number;
   /** Default: JSON lines on standard error. */
   readonly log?: Logger;
 }
@@ -45,7 +47,7 @@ export async function openNodeWorld(options: NodeWorldOptions = {}): Promise<Wor
   if (wanted !== 'libuv') {
     try {
       if ('reason' in addon) throw unsupported(addon.reason);
-      ports = openRingPorts(addon, memoryBytes);
+      ports = openRingPorts(addon, memoryBytes, options.busyPollUs);
     } catch (error) {
       if (wanted === 'io_uring' || errorCodeOf(error) !== 'UNSUPPORTED') throw error;
       log.warn(`${formatErrorChain(error)}; sockets and disks go through libuv, which is slower`);
@@ -77,9 +79,10 @@ function openLibuvPorts(addon: NativeAddon | null, memoryBytes: number): DataPor
   return { ports: 'libuv', turn, memory, network, disks: new LibuvDisks(memory, turn, addon?.tryFlock ?? null), close() {} };
 }
 
-function openRingPorts(addon: NativeAddon, memoryBytes: number): DataPorts {
+function openRingPorts(addon: NativeAddon, memoryBytes: number, busyPollUs: number | undefined): DataPorts {
   const ring = Ring.acquire(addon);
   try {
+    if (busyPollUs !== undefined) ring.pollBusily(busyPollUs);
     const turn = new TurnQueue(() => ring.wantTurn());
     const mapping = mapArena(addon, memoryBytes, turn);
     const network = new RingNetwork(ring, addon, mapping, turn);

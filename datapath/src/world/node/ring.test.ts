@@ -1,6 +1,7 @@
 // The loop itself: how many system calls and turns traffic costs.
 // needs: io_uring
 import { spawn } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { silentLogger } from '../log.ts';
@@ -41,6 +42,35 @@ test(
     // A turn for each message; what was sent needs none of its own.
     assert.ok(turns < 20_000 * 1.1, `${turns} turns`);
     assert.ok(enters < turns * 1.2, `${enters} calls of io_uring_enter in ${turns} turns`);
+    ring.release();
+  }),
+);
+
+test(
+  'waits that end soon are polled for where that is allowed, and a thread that waits for nothing soon sleeps',
+  inWorld(ringWorld, async (world) => {
+    const ring = Ring.acquire(loadNativeAddon() as NativeAddon);
+    const path = newPath('read.img');
+    writeFileSync(path, Buffer.alloc(65536));
+    const disk = await world.disks.open(path, {});
+    const slot = world.memory.acquireSlot(4096);
+    const polledIn = async (reads: number): Promise<number> => {
+      const before = ring.counters.polled;
+      for (let at = 0; at < reads; at += 1)
+        await new Promise<void>((resolve) => disk.read(0, slot, 4096, { complete: () => resolve() }));
+      return ring.counters.polled - before;
+    };
+    assert.is(await polledIn(200), 0);
+    ring.pollBusily(10_000);
+    assert.ok((await polledIn(200)) > 100, `${ring.counters.polled} of 200 waits were polled for`);
+    // A long wait, then short ones again: the first is slept through.
+    const before = process.cpuUsage();
+    await world.clock.sleep(300);
+    const used = process.cpuUsage(before);
+    assert.ok(used.user + used.system < 150_000, `an idle thread used ${used.user + used.system} us of 300 ms`);
+    ring.pollBusily(0);
+    assert.is(await polledIn(200), 0);
+    await disk.close();
     ring.release();
   }),
 );

@@ -48,6 +48,8 @@ const POLL_FIRED = 6;
 const ENTERS = 7;
 const TURNS = 8;
 const HEEDED = 9;
+const BUSY_POLL_US = 10;
+const POLLED = 11;
 
 export class Ring {
   static #current: Ring | null = null;
@@ -99,9 +101,14 @@ export class Ring {
     return this.#native.mode;
   }
 
-  /** For measurements. */
-  get counters(): { readonly enters: number; readonly turns: number } {
-    return { enters: this.#control[ENTERS]!, turns: this.#control[TURNS]! };
+  /** For measurements. `polled`: waits that ended before the thread slept. */
+  get counters(): { readonly enters: number; readonly turns: number; readonly polled: number } {
+    return { enters: this.#control[ENTERS]!, turns: this.#control[TURNS]!, polled: this.#control[POLLED]! };
+  }
+
+  /** Lets a wait poll for up to this long before the thread sleeps, where waits have been short; 0: always sleep. */
+  pollBusily(microseconds: number): void {
+    this.#control[BUSY_POLL_US] = microseconds;
   }
 
   addTurns(turns: TurnQueue): void {
