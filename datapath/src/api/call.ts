@@ -7,6 +7,9 @@ import { errorOfReply } from './errors.ts';
 import type { HostPort } from './host-port.ts';
 import type { Route } from './routes.ts';
 
+const ENCODER = new TextEncoder();
+const DECODER = new TextDecoder();
+
 export interface CallTarget {
   readonly world: Pick<World, 'http'>;
   readonly address: HostPort;
@@ -34,7 +37,7 @@ export async function callRoute<Params, Body, Answer>(
     port: target.address.port,
     target: `${target.path}?${queryOf(op, params)}`,
     timeoutMs: target.timeoutMs,
-    ...(route.body === null ? {} : { body: new TextEncoder().encode(JSON.stringify(body)), contentType: 'application/json' }),
+    ...(route.body === null ? {} : { body: ENCODER.encode(JSON.stringify(body)), contentType: 'application/json' }),
     ...(target.signal === undefined ? {} : { signal: target.signal }),
   });
   if (route.answer === 'binary' && response.status === 200) return response.body as Answer;
@@ -63,7 +66,7 @@ function readReply(op: string, response: HttpResponse): object {
 
 function parseObject(bytes: Uint8Array): Record<string, unknown> | null {
   try {
-    const value: unknown = JSON.parse(new TextDecoder().decode(bytes));
+    const value: unknown = JSON.parse(DECODER.decode(bytes));
     return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : null;
   } catch {
     return null;

@@ -80,7 +80,7 @@ test('creations are checked; a creation that was sent again answers like the fir
   await cluster.end();
 });
 
-test('a dead secondary is taken out within 1.3 s of its death, and recovers when it is back', async () => {
+test('a dead secondary is taken out within 1.7 s of its death, and recovers when it is back', async () => {
   const cluster = await SimCluster.start(3, 3);
   await cluster.createVolume('data', 2);
   await cluster.ask((client) => client.openVolume('data'));
@@ -89,7 +89,7 @@ test('a dead secondary is taken out within 1.3 s of its death, and recovers when
   cluster.killStore(2);
   await cluster.until(() => cluster.shardOf('data') === '1S* 2O meta 2');
   const decisionMs = cluster.sim.now - diedAt;
-  assert.ok(decisionMs >= 900 && decisionMs <= 1300, `decided after ${decisionMs} ms`);
+  assert.ok(decisionMs >= 1000 && decisionMs <= 1700, `decided after ${decisionMs} ms`);
   await cluster.until(() => cluster.store(1).held.get(1107296256)!.shards[0]!.meta_ver === 2, 100);
   assert.is((await cluster.ask((client) => client.listVolume()))[0]!.status, 'DEGRADED');
   assert.is((await cluster.ask((client) => client.listStore()))[1]!.status, 'OFFLINE');
@@ -116,7 +116,7 @@ test('a dead primary is replaced by a live in-sync replica, which is told', asyn
   const diedAt = cluster.sim.now;
   cluster.killStore(1);
   await cluster.until(() => cluster.store(2).held.get(opened.volume_id)!.shards[0]!.primary_rep_index === 1);
-  assert.ok(cluster.sim.now - diedAt < 1350, `told after ${cluster.sim.now - diedAt} ms`);
+  assert.ok(cluster.sim.now - diedAt < 1750, `told after ${cluster.sim.now - diedAt} ms`);
   assert.is(cluster.shardOf('data'), '1O 2S* 3S meta 2');
   const again = await cluster.ask((client) => client.openVolume('data', { attachEpoch: 1 }));
   assert.is(again.shards[0]!.primary_rep_index, 1);
@@ -151,7 +151,7 @@ test('a store that stalls while another one dies holds the decision up until it 
   await cluster.createVolume('data', 3);
   await cluster.ask((client) => client.openVolume('data'));
   cluster.killStore(1);
-  await cluster.run(450);
+  await cluster.run(650);
   cluster.storeProcesses.get(2)!.pause();
   await cluster.until(() => cluster.conductor.monitor.livenessOf(1) === 'DEAD');
   await cluster.run(100);
@@ -323,7 +323,7 @@ test('a restarted conductor has the same state, declares nobody dead at first, a
   await cluster.until(() => cluster.shardOf('data') !== '1S* 2S 3S meta 1');
   assert.is(cluster.shardOf('data'), '1S* 2S 3O meta 2');
   const waitedMs = cluster.sim.now - startedAt;
-  assert.ok(waitedMs >= 1195 && waitedMs < 1300, `decided after ${waitedMs} ms`);
+  assert.ok(waitedMs >= 1595 && waitedMs < 1700, `decided after ${waitedMs} ms`);
   await cluster.end();
 });
 

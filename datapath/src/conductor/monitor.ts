@@ -9,9 +9,9 @@ import type { Liveness, LivenessView } from './plan/liveness.ts';
 import { isReturn } from './state/apply.ts';
 import type { ClusterState, StoreFacts } from './state/cluster-state.ts';
 
-export const STORE_DEAD_MS = 1200;
-/** Heartbeats come every 300 ms; after this silence the next one is overdue. */
-const STORE_QUIET_MS = 600;
+export const STORE_DEAD_MS = 1600;
+/** Heartbeats come every 600 ms; after this silence the next one is overdue. */
+const STORE_QUIET_MS = 850;
 /** Old incarnations of a store that are remembered, to refuse their late heartbeats. */
 const REMEMBERED_INCARNATIONS = 16;
 

@@ -1,4 +1,4 @@
-// Tells the conductor every 300 ms that this store lives, under a random incarnation of this process, and learns the store's id
+// Tells the conductor every 600 ms that this store lives, under a random incarnation of this process, and learns the store's id
 // and the cluster's token. docs/internals/replication.md section 6. A conductor that cannot be reached stops nothing here.
 import { formatErrorChain } from '../base/errors.ts';
 import type { ConductorClient } from '../api/conductor-client.ts';
@@ -6,7 +6,7 @@ import type { HeartbeatReply, HeartbeatRequest } from '../api/model.ts';
 import type { Timer } from '../world/clock.ts';
 import type { World } from '../world/world.ts';
 
-export const HEARTBEAT_MS = 300;
+export const HEARTBEAT_MS = 600;
 
 export class Heartbeat {
   readonly #world: World;

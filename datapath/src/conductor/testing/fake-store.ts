@@ -16,7 +16,7 @@ export interface FakeStoreOptions {
   readonly conductor: string;
 }
 
-const HEARTBEAT_MS = 300;
+const HEARTBEAT_MS = 600;
 const GiB = 1024 ** 3;
 
 export class FakeStore {

@@ -85,8 +85,7 @@ class Connection {
         this.#settle = (error) => (error === null ? resolve() : reject(error as Error));
         timer = setTimeout(() => this.#settle?.(late), call.timeoutMs);
         call.signal?.addEventListener('abort', onAbort, { once: true });
-        this.#socket.write(requestHead(call), 'latin1');
-        if (call.body !== undefined && call.body.length > 0) this.#socket.write(call.body);
+        this.#socket.write(requestBytes(call));
       });
       this.canBeReused = parser.keepsAlive;
       return parser.response();
@@ -131,6 +130,12 @@ class Connection {
       this.#settle?.(failure);
     }
   }
+}
+
+/** Head and body in one piece, so that a small request is one packet and wakes its server once. */
+function requestBytes(call: HttpCall): Buffer {
+  const head = Buffer.from(requestHead(call), 'latin1');
+  return call.body === undefined ? head : Buffer.concat([head, call.body]);
 }
 
 function requestHead(call: HttpCall): string {

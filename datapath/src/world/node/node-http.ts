@@ -2,12 +2,13 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { formatErrorChain } from '../../base/errors.ts';
-import { MiB, formatSize } from '../../base/sizes.ts';
+import { KiB, MiB, formatSize } from '../../base/sizes.ts';
 import type { Http, HttpCall, HttpHandler, HttpRequest, HttpResponse, HttpServer } from '../http.ts';
 import { HttpClient } from './http-client.ts';
 import { toPfError } from './system-error.ts';
 
 const MAX_REQUEST_BYTES = 16 * MiB;
+const MAX_STRING_BYTES = 16 * KiB;
 const CLOSE_WAIT_MS = 2000;
 
 export class NodeHttp implements Http {
@@ -16,6 +17,8 @@ export class NodeHttp implements Http {
 
   async serve(host: string, port: number, handler: HttpHandler): Promise<HttpServer> {
     const server = createServer({ keepAliveTimeout: 10_000 }, (incoming, outgoing) => {
+      // A cached date costs a timer of its own each second.
+      outgoing.sendDate = false;
       // On a server that is being closed the connection ends with its answer; kept alive, it would hold close() up.
       void answer(incoming, outgoing, handler, () => server.listening);
     });
@@ -97,7 +100,10 @@ function writeResponse(outgoing: ServerResponse, response: HttpResponse): void {
     'content-length': response.body.length,
     ...response.headers,
   });
-  outgoing.end(response.body);
+  // As a string a small body leaves in one piece with its head.
+  if (response.body.length > MAX_STRING_BYTES) outgoing.end(response.body);
+  else
+    outgoing.end(Buffer.from(response.body.buffer, response.body.byteOffset, response.body.length).toString('latin1'), 'latin1');
 }
 
 class RefusedRequest extends Error {
@@ -127,24 +133,41 @@ async function readRequest(incoming: IncomingMessage): Promise<HttpRequest> {
     path,
     query: new Map(new URLSearchParams(queryAt < 0 ? '' : target.slice(queryAt + 1))),
     body: await readBody(incoming, MAX_REQUEST_BYTES),
-    headers: headerMap(incoming),
-    peer: `${incoming.socket.remoteAddress}:${incoming.socket.remotePort}`,
+    get headers() {
+      return headerMap(incoming);
+    },
+    get peer() {
+      return `${incoming.socket.remoteAddress}:${incoming.socket.remotePort}`;
+    },
   };
 }
 
 /** Reads on past the limit up to one limit more, so that the sender can see the refusal; then cuts the connection. */
-async function readBody(incoming: IncomingMessage, limitBytes: number): Promise<Uint8Array> {
+function readBody(incoming: IncomingMessage, limitBytes: number): Promise<Uint8Array> {
   const pieces: Buffer[] = [];
   let total = 0;
-  for await (const piece of incoming as AsyncIterable<Buffer>) {
-    total += piece.length;
-    if (total <= limitBytes) pieces.push(piece);
-    else pieces.length = 0;
-    if (total > 2 * limitBytes) incoming.destroy();
-  }
-  if (total > limitBytes)
-    throw new RefusedRequest(413, `body of ${formatSize(total)} refused: at most ${formatSize(limitBytes)} are accepted`);
-  const all = Buffer.concat(pieces, total);
+  return new Promise((resolve, reject) => {
+    incoming.on('data', (piece: Buffer) => {
+      total += piece.length;
+      if (total <= limitBytes) pieces.push(piece);
+      else pieces.length = 0;
+      if (total > 2 * limitBytes) incoming.destroy(tooLong(total, limitBytes));
+    });
+    incoming.once('error', reject);
+    incoming.once('close', () => incoming.complete || reject(new RefusedRequest(400, 'the request ended early')));
+    incoming.once('end', () => {
+      if (total > limitBytes) reject(tooLong(total, limitBytes));
+      else resolve(bytesOf(pieces, total));
+    });
+  });
+}
+
+function tooLong(total: number, limitBytes: number): RefusedRequest {
+  return new RefusedRequest(413, `body of ${formatSize(total)} refused: at most ${formatSize(limitBytes)} are accepted`);
+}
+
+function bytesOf(pieces: readonly Buffer[], total: number): Uint8Array {
+  const all = pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces, total);
   return new Uint8Array(all.buffer, all.byteOffset, all.length);
 }
 
