@@ -4,8 +4,9 @@
 //   idle --submit--> connecting --granted--> up --broken, reset()--> idle
 //
 // Invariants: a command is finished exactly once, and not before the stream has let go of its memory; what was submitted while
-// connecting leaves in order, or is finished with CONNECTION_LOST when connecting fails. A new connection carries the same
-// client id as the one before, so the other store ends what the older one still had before it serves the new one.
+// connecting leaves in order, or is finished with CONNECTION_LOST when connecting fails. A new connection does not end the one
+// before at the other store: what that one still carries is told apart by its meta version, for a failed link is never resumed
+// within a configuration.
 import { formatErrorChain, type PfError } from '../base/errors.ts';
 import { parseHostPort } from '../api/host-port.ts';
 import { ClientSession } from '../wire/client-session.ts';

@@ -20,7 +20,7 @@ export class LibuvNetwork implements Network {
     this.#shared = {
       memory,
       turn,
-      blocks: new MemoryBlocks(memory, OUTPUT_BLOCK_BYTES),
+      outputBlocks: new MemoryBlocks(memory, OUTPUT_BLOCK_BYTES),
       receiveView: new Uint8Array(memory.buffer, memory.reserve(RECEIVE_BUFFER_BYTES), RECEIVE_BUFFER_BYTES),
     };
   }

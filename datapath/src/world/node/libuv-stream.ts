@@ -9,49 +9,29 @@
 import type { Socket } from 'node:net';
 import { assert } from '../../base/assert.ts';
 import { PfError } from '../../base/errors.ts';
-import type { TurnTask, Turn } from '../clock.ts';
-import { ECANCELED, ECONNRESET, type Completion } from '../completion.ts';
-import type { IoMemory } from '../memory.ts';
+import type { TurnTask } from '../clock.ts';
+import { ECANCELED, ECONNRESET } from '../completion.ts';
 import type { Stream, StreamHandler } from '../network.ts';
-import { RESERVE_MAX_BYTES } from '../network.ts';
-import type { MemoryBlocks } from '../memory-blocks.ts';
-import { OutputQueue } from '../output-queue.ts';
 import { readIntoArena, type ArenaReader } from './arena-socket.ts';
+import { LINGER_MS, StreamOutput, type OutputSurroundings } from './stream-output.ts';
 import { toPfError } from './system-error.ts';
 
 export const RECEIVE_BUFFER_BYTES = 64 * 1024;
-export const CONGESTED_BYTES = 1024 * 1024;
-export const DRAINED_BYTES = 256 * 1024;
-/** How long end() waits for the peer to close as well, so that nothing sent is lost to a reset. */
-export const LINGER_MS = 1000;
 const MAX_SEGMENTS_PER_WRITE = 256;
 
-export function noOutputMemory(peer: string): PfError {
-  return new PfError(
-    'NO_SPACE',
-    `connection with ${peer} was closed: no I/O memory is left for its output; its reader is too slow, or the memory too small`,
-  );
-}
-
 /** What all streams of a world share. */
-export interface StreamSurroundings {
-  readonly memory: IoMemory;
-  readonly turn: Turn;
-  readonly blocks: MemoryBlocks;
+export interface StreamSurroundings extends OutputSurroundings {
   /** RECEIVE_BUFFER_BYTES of the arena. */
   readonly receiveView: Uint8Array;
 }
 
-export class LibuvStream implements Stream, TurnTask, ArenaReader {
-  readonly peer: string;
+export class LibuvStream extends StreamOutput implements Stream, TurnTask, ArenaReader {
   readonly #socket: Socket;
   readonly #shared: StreamSurroundings;
   readonly #onGone: (stream: LibuvStream) => void;
-  readonly #output: OutputQueue;
   #handler: StreamHandler | null = null;
   #isFlushScheduled = false;
   #sendingBytes = 0;
-  #wasCongested = false;
   #isPaused = false;
   #isEnding = false;
   #isClosed = false;
@@ -62,10 +42,9 @@ export class LibuvStream implements Stream, TurnTask, ArenaReader {
   #isReadingDirect = false;
 
   constructor(socket: Socket, peer: string, shared: StreamSurroundings, onGone: (stream: LibuvStream) => void) {
-    this.peer = peer;
+    super(peer, shared);
     this.#shared = shared;
     this.#onGone = onGone;
-    this.#output = new OutputQueue(shared.blocks);
     this.#socket = readIntoArena(socket, this);
     this.#socket.on('error', (error) => {
       this.#failure ??= toPfError(error, `connection with ${peer} broke`, 'CONNECTION_LOST');
@@ -82,14 +61,6 @@ export class LibuvStream implements Stream, TurnTask, ArenaReader {
     assert(this.#handler === null && handler !== null, 'the handler of a stream is set once');
     this.#handler = handler;
     this.#applyPause();
-  }
-
-  get isCongested(): boolean {
-    return this.#output.queuedBytes > CONGESTED_BYTES;
-  }
-
-  get queuedBytes(): number {
-    return this.#output.queuedBytes;
   }
 
   receiveInto(memoryOffset: number, length: number): void {
@@ -111,29 +82,6 @@ export class LibuvStream implements Stream, TurnTask, ArenaReader {
     this.#applyPause();
   }
 
-  reserve(length: number): number {
-    if (this.#isOutputOver) return this.#shared.blocks.spare;
-    const offset = this.#output.reserve(length);
-    this.#scheduleFlush();
-    return offset;
-  }
-
-  writeOwned(memoryOffset: number, length: number, sent: Completion): void {
-    if (this.#isOutputOver) {
-      this.#shared.turn.atEnd({ runAtTurnEnd: () => sent.complete(ECANCELED) });
-      return;
-    }
-    this.#output.pushOwned(memoryOffset, length, sent);
-    this.#scheduleFlush();
-  }
-
-  writeBytes(bytes: Uint8Array): void {
-    for (let at = 0; at < bytes.length; at += RESERVE_MAX_BYTES) {
-      const piece = bytes.subarray(at, at + RESERVE_MAX_BYTES);
-      this.#shared.memory.bytes.set(piece, this.reserve(piece.length));
-    }
-  }
-
   end(): void {
     if (this.#isEnding || this.#isClosed) return;
     this.#isEnding = true;
@@ -142,7 +90,7 @@ export class LibuvStream implements Stream, TurnTask, ArenaReader {
   }
 
   destroy(): void {
-    this.#destroyFor(new PfError('CANCELLED', `connection with ${this.peer} was closed here`));
+    this.outputFailed(new PfError('CANCELLED', `connection with ${this.peer} was closed here`));
   }
 
   nextBuffer(): Uint8Array {
@@ -165,30 +113,32 @@ export class LibuvStream implements Stream, TurnTask, ArenaReader {
   runAtTurnEnd(): void {
     this.#isFlushScheduled = false;
     if (this.#sendingBytes > 0 || this.#socket.destroyed) return;
-    if (this.#output.queuedBytes > 0) this.#send();
+    if (this.output.queuedBytes > 0) this.#send();
     else if (this.#isEnding) this.#halfClose();
   }
 
-  get #isOutputOver(): boolean {
+  protected get isOutputOver(): boolean {
     return this.#isEnding || this.#socket.destroyed;
   }
 
-  #destroyFor(failure: PfError): void {
+  protected outputQueued(): void {
+    this.#scheduleFlush();
+  }
+
+  protected outputFailed(failure: PfError): void {
     if (this.#isClosed || this.#socket.destroyed) return;
     this.#failure ??= failure;
     this.#socket.destroy();
   }
 
   #scheduleFlush(): void {
-    if (this.#output.queuedBytes > CONGESTED_BYTES) this.#wasCongested = true;
-    if (this.#output.isExhausted) this.#destroyFor(noOutputMemory(this.peer));
     if (this.#isFlushScheduled) return;
     this.#isFlushScheduled = true;
     this.#shared.turn.atEnd(this);
   }
 
   #send(): void {
-    const output = this.#output;
+    const output = this.output;
     const count = Math.min(output.segmentCount, MAX_SEGMENTS_PER_WRITE);
     output.seal(count);
     this.#socket.cork();
@@ -207,12 +157,9 @@ export class LibuvStream implements Stream, TurnTask, ArenaReader {
     if (error) return;
     const sent = this.#sendingBytes;
     this.#sendingBytes = 0;
-    this.#output.advance(sent);
-    if (this.#output.queuedBytes > 0 || this.#isEnding) this.#scheduleFlush();
-    if (this.#wasCongested && this.#output.queuedBytes <= DRAINED_BYTES) {
-      this.#wasCongested = false;
-      this.#handler?.onDrain?.();
-    }
+    this.output.advance(sent);
+    if (this.output.queuedBytes > 0 || this.#isEnding) this.#scheduleFlush();
+    if (this.hasDrained()) this.#handler?.onDrain?.();
   };
 
   #halfClose(): void {
@@ -233,7 +180,7 @@ export class LibuvStream implements Stream, TurnTask, ArenaReader {
     if (this.#lingerTimer !== null) clearTimeout(this.#lingerTimer);
     const failure = this.#failure;
     this.#onGone(this);
-    this.#output.cancel(failure === null || failure.code === 'CANCELLED' ? ECANCELED : ECONNRESET);
+    this.output.cancel(failure === null || failure.code === 'CANCELLED' ? ECANCELED : ECONNRESET);
     this.#handler?.onClosed(failure);
   }
 

@@ -276,7 +276,7 @@ test('PF_PORTS decides where the program does not; what cannot be had is said', 
   const print = `const world = await openNodeWorld(); console.log(world.ports); await world.close();`;
   assert.is(runProgram(print, { PF_PORTS: 'libuv' }).output, 'libuv\n');
   assert.is(runProgram(print, { PF_PORTS: 'io_uring' }).output, 'io_uring\n');
-  const without = runProgram(print, { PF_ADDON: '/nonexistent/pureflash.node' });
+  const without = runProgram(print, { PF_PORTS: 'auto', PF_ADDON: '/nonexistent/pureflash.node' });
   assert.match(without.output, /"level":"warn","message":"io_uring cannot be used: .*go through libuv/);
   assert.match(without.output, /\nlibuv\n$|^libuv\n/);
   const explicit = `await openNodeWorld({ ports: 'io_uring' }).catch((error) => console.log(error.code));`;

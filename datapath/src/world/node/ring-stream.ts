@@ -9,13 +9,10 @@
 // onClosed is called once, last, and never from within a call into the stream.
 import { assert } from '../../base/assert.ts';
 import { PfError } from '../../base/errors.ts';
-import type { Turn, TurnTask } from '../clock.ts';
-import { ECANCELED, ECONNRESET, type Completion } from '../completion.ts';
-import type { IoMemory } from '../memory.ts';
+import type { TurnTask } from '../clock.ts';
+import { ECANCELED, ECONNRESET } from '../completion.ts';
 import type { MemoryBlocks } from '../memory-blocks.ts';
-import { RESERVE_MAX_BYTES, type Stream, type StreamHandler } from '../network.ts';
-import { OutputQueue } from '../output-queue.ts';
-import { CONGESTED_BYTES, DRAINED_BYTES, LINGER_MS, noOutputMemory } from './libuv-stream.ts';
+import type { Stream, StreamHandler } from '../network.ts';
 import { nativeError, type NativeAddon } from './native-addon.ts';
 import { RECEIVE_BUFFER_BYTES, type ReceiveBuffers } from './receive-buffers.ts';
 import {
@@ -30,6 +27,7 @@ import {
   type Ring,
   type RingOperation,
 } from './ring.ts';
+import { LINGER_MS, StreamOutput, type OutputSurroundings } from './stream-output.ts';
 import { toPfError } from './system-error.ts';
 
 const MSG_WAITALL = 0x100;
@@ -47,24 +45,19 @@ export const MESSAGE_BLOCK_BYTES = 4096;
 const MAX_SEGMENTS_PER_SEND = (MESSAGE_BLOCK_BYTES - VECTOR_AT) / 16;
 
 /** What all streams of a world share. */
-export interface RingSurroundings {
+export interface RingSurroundings extends OutputSurroundings {
   readonly ring: Ring;
   readonly addon: NativeAddon;
-  readonly memory: IoMemory;
   readonly addressLow: number;
   readonly addressHigh: number;
-  readonly turn: Turn;
-  readonly outputBlocks: MemoryBlocks;
   readonly messageBlocks: MemoryBlocks;
   readonly receiveBuffers: ReceiveBuffers;
 }
 
-export class RingStream implements Stream, TurnTask {
-  readonly peer: string;
+export class RingStream extends StreamOutput implements Stream, TurnTask {
   readonly #fd: number;
   readonly #shared: RingSurroundings;
   readonly #onGone: (stream: RingStream) => void;
-  readonly #output: OutputQueue;
   readonly #receiveIndex: number;
   readonly #sendIndex: number;
   #handler: StreamHandler | null = null;
@@ -75,7 +68,6 @@ export class RingStream implements Stream, TurnTask {
   #isSendQuiet = false;
   #isSendHeeded = false;
   #messageBlock = 0;
-  #wasCongested = false;
   #isPaused = false;
   #isSocketNonempty = false;
   #directOffset = 0;
@@ -88,11 +80,10 @@ export class RingStream implements Stream, TurnTask {
   #failure: PfError | null = null;
 
   constructor(fd: number, peer: string, shared: RingSurroundings, onGone: (stream: RingStream) => void) {
-    this.peer = peer;
+    super(peer, shared);
     this.#fd = fd;
     this.#shared = shared;
     this.#onGone = onGone;
-    this.#output = new OutputQueue(shared.outputBlocks);
     this.#receiveIndex = shared.ring.register(new ReceiveOperation(this));
     this.#sendIndex = shared.ring.register(new SendOperation(this));
   }
@@ -105,14 +96,6 @@ export class RingStream implements Stream, TurnTask {
     assert(this.#handler === null && handler !== null, 'the handler of a stream is set once');
     this.#handler = handler;
     this.#schedule();
-  }
-
-  get isCongested(): boolean {
-    return this.#output.queuedBytes > CONGESTED_BYTES;
-  }
-
-  get queuedBytes(): number {
-    return this.#output.queuedBytes;
   }
 
   receiveInto(memoryOffset: number, length: number): void {
@@ -134,29 +117,6 @@ export class RingStream implements Stream, TurnTask {
     this.#schedule();
   }
 
-  reserve(length: number): number {
-    if (this.#isOutputOver) return this.#shared.outputBlocks.spare;
-    const offset = this.#output.reserve(length);
-    this.#noteOutput();
-    return offset;
-  }
-
-  writeOwned(memoryOffset: number, length: number, sent: Completion): void {
-    if (this.#isOutputOver) {
-      this.#shared.turn.atEnd({ runAtTurnEnd: () => sent.complete(ECANCELED) });
-      return;
-    }
-    this.#output.pushOwned(memoryOffset, length, sent);
-    this.#noteOutput();
-  }
-
-  writeBytes(bytes: Uint8Array): void {
-    for (let at = 0; at < bytes.length; at += RESERVE_MAX_BYTES) {
-      const piece = bytes.subarray(at, at + RESERVE_MAX_BYTES);
-      this.#shared.memory.bytes.set(piece, this.reserve(piece.length));
-    }
-  }
-
   end(): void {
     this.#isEnding = true;
     this.#heedSend();
@@ -174,7 +134,7 @@ export class RingStream implements Stream, TurnTask {
       return;
     }
     if (!this.#isSending) {
-      if (this.#output.queuedBytes > 0) this.#send();
+      if (this.output.queuedBytes > 0) this.#send();
       else if (this.#isEnding) this.#halfClose();
     }
     if (!this.#isReceiving && !this.#isClosing) this.#receive();
@@ -205,30 +165,29 @@ export class RingStream implements Stream, TurnTask {
       this.#shared.messageBlocks.give(this.#messageBlock);
       this.#messageBlock = 0;
     }
-    if (result > 0) this.#output.advance(result);
+    if (result > 0) this.output.advance(result);
     else if (result !== -EINTR && result !== -EAGAIN) this.#broke(result);
-    if (this.#output.queuedBytes > 0 || this.#isEnding || this.#isClosing) this.#schedule();
-    if (this.#wasCongested && this.#output.queuedBytes <= DRAINED_BYTES && !this.#isClosing) {
-      this.#wasCongested = false;
-      this.#handler?.onDrain?.();
-    }
+    if (this.output.queuedBytes > 0 || this.#isEnding || this.#isClosing) this.#schedule();
+    if (!this.#isClosing && this.hasDrained()) this.#handler?.onDrain?.();
   }
 
-  get #isOutputOver(): boolean {
+  protected get isOutputOver(): boolean {
     return this.#isEnding || this.#isClosing;
+  }
+
+  protected outputQueued(): void {
+    if (this.#isSending) this.#heedSend();
+    else this.#schedule();
+  }
+
+  protected outputFailed(failure: PfError): void {
+    this.#close(failure);
   }
 
   #schedule(): void {
     if (this.#isTaskScheduled) return;
     this.#isTaskScheduled = true;
     this.#shared.turn.atEnd(this);
-  }
-
-  #noteOutput(): void {
-    if (this.#output.queuedBytes > CONGESTED_BYTES) this.#wasCongested = true;
-    if (this.#output.isExhausted) this.#close(noOutputMemory(this.peer));
-    if (this.#isSending) this.#heedSend();
-    else this.#schedule();
   }
 
   /** From now on somebody waits for the send in flight. */
@@ -241,11 +200,11 @@ export class RingStream implements Stream, TurnTask {
 
   #send(): void {
     const { ring, addressLow, addressHigh } = this.#shared;
-    const output = this.#output;
+    const output = this.output;
     const count = Math.min(output.segmentCount, MAX_SEGMENTS_PER_SEND);
     this.#isSending = true;
     output.seal(count);
-    const isQuiet = count === output.segmentCount && output.ownedCount === 0 && !this.#wasCongested && !this.#isEnding;
+    const isQuiet = count === output.segmentCount && output.ownedCount === 0 && !this.wasCongested && !this.#isEnding;
     this.#isSendQuiet = isQuiet;
     if (count === 1) {
       ring.push(
@@ -268,7 +227,7 @@ export class RingStream implements Stream, TurnTask {
     if (this.#messageBlock === 0) {
       this.#isSending = false;
       this.#isSendQuiet = false;
-      this.#close(noOutputMemory(this.peer));
+      this.#close(this.noOutputMemory());
       return;
     }
     this.#fillMessage(this.#messageBlock, count);
@@ -298,9 +257,9 @@ export class RingStream implements Stream, TurnTask {
     view.setUint32(block + 24, count, true);
     for (let index = 0; index < count; index += 1) {
       const at = block + VECTOR_AT + index * 16;
-      view.setUint32(at, addressLow + this.#output.offsetAt(index), true);
+      view.setUint32(at, addressLow + this.output.offsetAt(index), true);
       view.setUint32(at + 4, addressHigh, true);
-      view.setUint32(at + 8, this.#output.lengthAt(index), true);
+      view.setUint32(at + 8, this.output.lengthAt(index), true);
       view.setUint32(at + 12, 0, true);
     }
   }
@@ -385,7 +344,7 @@ export class RingStream implements Stream, TurnTask {
     ring.unregister(this.#receiveIndex);
     ring.unregister(this.#sendIndex);
     this.#onGone(this);
-    this.#output.cancel(this.#failure === null || this.#failure.code === 'CANCELLED' ? ECANCELED : ECONNRESET);
+    this.output.cancel(this.#failure === null || this.#failure.code === 'CANCELLED' ? ECANCELED : ECONNRESET);
     this.#handler?.onClosed(this.#failure);
   }
 }
