@@ -2,7 +2,8 @@
 import { formatErrorChain, errorCodeOf } from '../base/errors.ts';
 import { exitCodeOf } from '../api/errors.ts';
 import { CONDUCTOR_HTTP_PORT } from '../api/model.ts';
-import { parseFlags, type CommandSpec } from '../cli/flags.ts';
+import type { CommandSpec } from '../cli/flag-spec.ts';
+import { parseFlags } from '../cli/flags.ts';
 import { startConductor } from '../conductor/conductor.ts';
 import { jsonLogger } from '../world/node/console-log.ts';
 import { openNodeWorld } from '../world/node/node-world.ts';

@@ -2,7 +2,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { PfError } from '../base/errors.ts';
 import { findCommand, parseFlags, suggestionFor } from './flags.ts';
-import type { CommandSpec } from './flags.ts';
+import type { CommandSpec } from './flag-spec.ts';
 
 const spec = {
   name: 'serve',

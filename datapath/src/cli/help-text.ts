@@ -1,6 +1,6 @@
 // The text of --help, made from a command's declaration. Called by flags.ts only.
 import { formatSize } from '../base/sizes.ts';
-import type { CommandSpec, FlagSpec } from './flags.ts';
+import type { CommandSpec, FlagSpec } from './flag-spec.ts';
 
 export function formatHelp(command: CommandSpec): string {
   const args = command.arguments ?? [];

@@ -2,7 +2,7 @@
 import { PfError } from '../base/errors.ts';
 import type { Address } from '../world/network.ts';
 import { BUSY_POLL_FLAG } from './busy-poll-flag.ts';
-import type { CommandSpec, FlagValues } from './flags.ts';
+import type { CommandSpec, FlagValues } from './flag-spec.ts';
 
 export const NBD_SERVE = {
   name: 'nbd-serve',

@@ -2,7 +2,7 @@
 import { PfError } from '../base/errors.ts';
 import { BUSY_POLL_FLAG } from './busy-poll-flag.ts';
 import { parseDiskFlag, type NamedDisk } from './disk-flag.ts';
-import type { CommandSpec } from './flags.ts';
+import type { CommandSpec } from './flag-spec.ts';
 
 export const STORE_COMMAND = {
   name: 'pfstore',

@@ -1,7 +1,7 @@
 // What a verb of pfcli is, and what it may use. A verb prints through its context and fails with a PfError.
 import type { ConductorClient } from '../../api/conductor-client.ts';
 import type { World } from '../../world/world.ts';
-import type { CommandSpec, FlagSpec, FlagValues } from '../flags.ts';
+import type { CommandSpec, FlagSpec, FlagValues } from '../flag-spec.ts';
 
 /** The part of a world that talks to daemons; opened in a few milliseconds. */
 export type ControlWorld = Pick<World, 'http' | 'clock' | 'random'>;
