@@ -227,7 +227,10 @@ static void hook(uv_prepare_t *handle) {
       break;
     }
     reruns = 0;
-    if (!ring->is_poll_armed) arm_poll(ring);
+    if (!ring->is_poll_armed) {
+      if (control->sq_tail - load(ring->sq_head) >= ring->sq_entries) enter(ring, 0, 0);
+      arm_poll(ring);
+    }
     int error = wait_for_completion(ring, timeout_ms);
     // A signal, or no kernel memory for a request: libuv has a look, then we try again.
     if (error != 0 && error != -ETIME && !has_notable_completions(ring)) {

@@ -51,38 +51,47 @@ export async function compareObjects(link: ReplicaLink, fromObject: number, abov
   }
 }
 
-/** Pushes this store's copy of one extent to secondaries, under the extent's lock. The first status that is not OK, or STATUS_OK. */
-export async function pushExtent(shard: Shard, links: readonly ReplicaLink[], extentNumber: number): Promise<number> {
+/** Why an extent could not be pushed; `isLocal`: this store's disk is to blame, and another replica has the data. */
+export interface PushFailure {
+  readonly status: number;
+  readonly isLocal: boolean;
+}
+
+/** Tells the conductor whom to take out. */
+export function reportPushFailure(link: ReplicaLink, failure: PushFailure): void {
+  const { shard } = link;
+  if (failure.isLocal && shard.hasOtherReplica) shard.host.localReplicaFailed(shard, failure.status);
+  else link.fail(failure.status);
+}
+
+/** Pushes this store's copy of one extent to a secondary, under the extent's lock. Null: done. */
+export async function pushExtent(link: ReplicaLink, extentNumber: number): Promise<PushFailure | null> {
+  const { shard } = link;
   const { memory } = shard.host.world;
   const start = extentNumber * EXTENT_BYTES;
   const slot = await takeSlot(memory, EXTENT_BYTES);
   const lock = await lockRange(shard, start, EXTENT_BYTES);
   try {
-    return await pushLockedExtent(shard, links, extentNumber, slot);
+    return await pushLockedExtent(link, extentNumber, slot);
   } finally {
     shard.locks.release(lock);
     memory.releaseSlot(slot);
   }
 }
 
-/** As pushExtent, for a caller that holds a lock over the extent; `slot` has 64 KiB. */
-export async function pushLockedExtent(
-  shard: Shard,
-  links: readonly ReplicaLink[],
-  extentNumber: number,
-  slot: number,
-): Promise<number> {
+async function pushLockedExtent(link: ReplicaLink, extentNumber: number, slot: number): Promise<PushFailure | null> {
+  const { shard } = link;
   const start = extentNumber * EXTENT_BYTES;
   const length = Math.min(EXTENT_BYTES, shard.endOffset - start);
   const extent = shard.extents.at(extentNumber);
   if (extent !== null) {
-    const status = await readExtent(shard, start, length, slot);
-    if (status !== STATUS_OK) return status;
+    const failure = await readExtent(shard, start, length, slot);
+    if (failure !== null) return failure;
   }
   const pieces = extent === null ? [{ isWritten: false, offset: 0, length }] : piecesOf(extent.written, length);
-  const calls = links.flatMap((link) => pieces.map((piece) => pushPiece(link, extent, start, slot, piece)));
-  const statuses = await Promise.all(calls);
-  return statuses.find((status) => status !== STATUS_OK) ?? STATUS_OK;
+  const statuses = await Promise.all(pieces.map((piece) => pushPiece(link, extent, start, slot, piece)));
+  const status = statuses.find((each) => each !== STATUS_OK);
+  return status === undefined ? null : { status, isLocal: false };
 }
 
 export const isFailure = (result: Comparison | CompareFailure): result is CompareFailure =>
@@ -119,7 +128,7 @@ async function fetchList(
   }
 }
 
-async function readExtent(shard: Shard, start: number, length: number, slot: number): Promise<number> {
+async function readExtent(shard: Shard, start: number, length: number, slot: number): Promise<PushFailure | null> {
   for (let attempt = 0; ; attempt += 1) {
     const io = await diskCall(shard, (each) => {
       each.operation = DISK_READ;
@@ -127,9 +136,11 @@ async function readExtent(shard: Shard, start: number, length: number, slot: num
       each.length = length;
       each.memory = slot;
     });
-    if (io.result === 0) return STATUS_OK;
-    if (!io.isCorrupt) return STATUS_IO_ERROR;
-    if (attempt > 0 || !(await healRange(shard, start, length))) return STATUS_CORRUPT;
+    if (io.result === 0) return null;
+    const status = io.isCorrupt ? STATUS_CORRUPT : STATUS_IO_ERROR;
+    if (attempt > 0) return { status, isLocal: true };
+    const healed = await healRange(shard, start, length);
+    if (healed !== 'repaired') return { status, isLocal: healed === 'disk failed' };
   }
 }
 

@@ -1,4 +1,4 @@
-// Repairs blocks whose stored bytes fail their checksum: reads them from an in-sync secondary and writes them again in place, with
+// Repairs blocks that fail their checksum or cannot be read: reads them from an in-sync secondary and writes them again in place, with
 // the extent's stamp left as it is. Called for reads and partial writes that met such a block, and by extent-sync.
 // The caller holds the range lock, so no write can come in between and all in-sync replicas hold the same bytes.
 import { BLOCK_BYTES, alignDown, alignUp } from '../base/sizes.ts';
@@ -8,19 +8,23 @@ import { callReplica, diskCall, takeSlot } from './cold-io.ts';
 import { DISK_READ, DISK_WRITE } from './disk/disk-io.ts';
 import type { Shard } from './shard.ts';
 
-/** True when every block of the range can be read now. */
-export async function healRange(shard: Shard, offset: number, length: number): Promise<boolean> {
+/** Repaired: every block of the range can be read now. Damaged: no replica has one of them. Disk failed: it cannot be stored here. */
+export type HealResult = 'repaired' | 'damaged' | 'disk failed';
+
+export async function healRange(shard: Shard, offset: number, length: number): Promise<HealResult> {
   const { memory } = shard.host.world;
   const slot = await takeSlot(memory, BLOCK_BYTES);
-  let isWhole = true;
+  let result: HealResult = 'repaired';
   try {
     for (let at = alignDown(offset, BLOCK_BYTES); at < alignUp(offset + length, BLOCK_BYTES); at += BLOCK_BYTES) {
-      if (!(await isReadable(shard, at, slot)) && !(await healBlock(shard, at, slot))) isWhole = false;
+      if (await isReadable(shard, at, slot)) continue;
+      const healed = await healBlock(shard, at, slot);
+      if (healed !== 'repaired' && result !== 'disk failed') result = healed;
     }
   } finally {
     memory.releaseSlot(slot);
   }
-  return isWhole;
+  return result;
 }
 
 async function isReadable(shard: Shard, offset: number, slot: number): Promise<boolean> {
@@ -33,7 +37,7 @@ async function isReadable(shard: Shard, offset: number, slot: number): Promise<b
   return io.result === 0;
 }
 
-async function healBlock(shard: Shard, offset: number, slot: number): Promise<boolean> {
+async function healBlock(shard: Shard, offset: number, slot: number): Promise<HealResult> {
   for (const link of shard.links) {
     if (link.isFailed || link.isRecovering) continue;
     const answered = await callReplica(link, (command) => {
@@ -44,7 +48,7 @@ async function healBlock(shard: Shard, offset: number, slot: number): Promise<bo
     });
     if (answered.status !== STATUS_OK) continue;
     // Another primary may write this block by now: what was read is no longer the truth.
-    if (shard.role.metaVersion !== link.metaVersion || shard.role.isClosing) return false;
+    if (shard.role.metaVersion !== link.metaVersion || shard.role.isClosing) return 'damaged';
     shard.diskWrites += 1;
     const io = await diskCall(shard, (each) => {
       each.operation = DISK_WRITE;
@@ -54,14 +58,14 @@ async function healBlock(shard: Shard, offset: number, slot: number): Promise<bo
       each.keepStamp = true;
     });
     shard.diskWriteDone();
-    if (io.result !== 0) return false;
+    if (io.result !== 0) return 'disk failed';
     shard.host.counters.healedBlocks += 1;
     shard.host.world.log.warn('repaired a block from another replica', {
       volume: shard.volume.name,
       offset,
       from: link.replica.address,
     });
-    return true;
+    return 'repaired';
   }
-  return false;
+  return 'damaged';
 }

@@ -5,10 +5,9 @@
 //                 \--no answer: reported; the next configuration starts over
 //
 // Invariants: nothing is served and no own write is on its way while this runs; the next sequence is above all that was seen.
-import { STATUS_OK } from '../wire/status.ts';
 import { forEachParallel, passBarrier } from './cold-io.ts';
 import { OBJECT_BYTES } from './disk/layout.ts';
-import { SYNC_DEPTH, compareObjects, isFailure, pushExtent } from './extent-sync.ts';
+import { SYNC_DEPTH, compareObjects, isFailure, pushExtent, reportPushFailure } from './extent-sync.ts';
 import type { ReplicaLink } from './replica-link.ts';
 import type { Shard } from './shard.ts';
 
@@ -56,10 +55,11 @@ async function makeEqual(link: ReplicaLink, above: number, isCurrent: () => bool
     }
     largest = Math.max(largest, result.largestSequence);
     const isPushed = await forEachParallel(result.differing, SYNC_DEPTH, async (extentNumber) => {
-      const status = isCurrent() ? await pushExtent(shard, [link], extentNumber) : -1;
-      if (status === STATUS_OK) shard.host.counters.promotedExtents += 1;
-      else if (status > 0 && isCurrent()) link.fail(status);
-      return status === STATUS_OK;
+      if (!isCurrent()) return false;
+      const failure = await pushExtent(link, extentNumber);
+      if (failure === null) shard.host.counters.promotedExtents += 1;
+      else if (isCurrent()) reportPushFailure(link, failure);
+      return failure === null;
     });
     if (!isPushed) return null;
     object = result.nextObject;

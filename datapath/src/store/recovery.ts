@@ -2,13 +2,12 @@
 // that differs. docs/internals/replication.md section 5. One walk per replica and configuration, started by the replicator.
 // Invariants: the walk begins after every write has ended that was started before the replica got writes; the conductor is told
 // only after a whole walk without an error, and reads need the replica's promise from then on.
-import { STATUS_OK } from '../wire/status.ts';
 import { forEachParallel, passBarrier } from './cold-io.ts';
 import { OBJECT_BYTES } from './disk/layout.ts';
-import { SYNC_DEPTH, compareObjects, isFailure, pushExtent } from './extent-sync.ts';
+import { SYNC_DEPTH, compareObjects, isFailure, pushExtent, type PushFailure } from './extent-sync.ts';
 import type { ReplicaLink } from './replica-link.ts';
 
-export type RecoveryEnd = 'done' | 'outdated' | { readonly status: number };
+export type RecoveryEnd = 'done' | 'outdated' | PushFailure;
 
 /** Copies until the secondary is equal. `isCurrent` turns false when the configuration changes. */
 export async function recoverReplica(link: ReplicaLink, isCurrent: () => boolean): Promise<RecoveryEnd> {
@@ -21,17 +20,17 @@ export async function recoverReplica(link: ReplicaLink, isCurrent: () => boolean
     if (!isCurrent()) return 'outdated';
     const result = await compareObjects(link, object, 0);
     if (!isCurrent() || result === 'outdated' || result === 'needs full') return 'outdated';
-    if (isFailure(result)) return result;
-    let failure = STATUS_OK;
+    if (isFailure(result)) return { ...result, isLocal: false };
+    let failure: PushFailure | null = null;
     const isPushed = await forEachParallel(result.differing, SYNC_DEPTH, async (extentNumber) => {
       if (!isCurrent()) return false;
-      const status = await pushExtent(shard, [link], extentNumber);
-      if (status !== STATUS_OK) failure = status;
+      failure = await pushExtent(link, extentNumber);
+      if (failure !== null) return false;
       copied += 1;
       counters.recoveredExtents += 1;
-      return status === STATUS_OK;
+      return true;
     });
-    if (!isPushed) return isCurrent() && failure !== STATUS_OK ? { status: failure } : 'outdated';
+    if (!isPushed) return isCurrent() && failure !== null ? failure : 'outdated';
     object = result.nextObject;
   }
   if (!isCurrent()) return 'outdated';

@@ -8,9 +8,10 @@ import type { ConductorClient } from '../api/conductor-client.ts';
 import type { VolumeConfig } from '../api/model.ts';
 import type { Timer } from '../world/clock.ts';
 import type { World } from '../world/world.ts';
-import { STATUS_REPLICATING_TIMEOUT } from '../wire/status.ts';
+import { STATUS_IO_ERROR, STATUS_REPLICATING_TIMEOUT } from '../wire/status.ts';
 import { lockRange } from './cold-io.ts';
 import type { Counters } from './counters.ts';
+import { reportPushFailure } from './extent-sync.ts';
 import { healRange } from './healer.ts';
 import type { Peers } from './peers.ts';
 import { promote } from './promotion.ts';
@@ -26,6 +27,8 @@ const TIMEOUT_TICKS = 10;
 const GIVE_UP_TICKS = 50;
 const BEAT_TICKS = 2;
 const WARM_TICKS = 20;
+/** A disk that answers nothing for so long while it has requests: another replica shall serve. */
+const STUCK_TICKS = 15;
 const REPORT_ATTEMPT_MS = 2000;
 const REPORT_PAUSE_MS = 100;
 
@@ -122,12 +125,15 @@ export class Replicator implements ShardHost {
   #tick(): void {
     const tick = (this.#ports.operations.tick += 1);
     for (const shard of this.#watched) {
-      if (shard.firstOperation === null) this.#watched.delete(shard);
+      if (shard.isIdle) this.#watched.delete(shard);
+      else if (shard.isDiskStuck(tick, STUCK_TICKS) && shard.state === 'serving' && shard.hasOtherReplica)
+        this.localReplicaFailed(shard, STATUS_IO_ERROR);
       else this.#expire(shard, tick);
     }
     for (const shard of this.#warm) {
       shard.expireParked(tick, TIMEOUT_TICKS);
-      if (shard.role.role !== 'PRIMARY' || (tick - shard.wantedTick > WARM_TICKS && shard.parkedReads === 0)) {
+      const isWanted = shard.role.role === 'PRIMARY' && tick - shard.wantedTick <= WARM_TICKS;
+      if (!isWanted && shard.parkedReads === 0) {
         shard.isWarm = false;
         this.#warm.delete(shard);
       } else if (tick % BEAT_TICKS === 0) {
@@ -191,7 +197,7 @@ export class Replicator implements ShardHost {
     try {
       const end = await recoverReplica(link, isCurrent);
       if (end === 'done') await this.#reportRecovered(link, version, isCurrent);
-      else if (end !== 'outdated' && isCurrent()) link.fail(end.status);
+      else if (end !== 'outdated' && isCurrent()) reportPushFailure(link, end);
     } finally {
       this.#recovering.delete(key);
     }
@@ -224,10 +230,10 @@ export class Replicator implements ShardHost {
     const { offset, length } = operation.io;
     const lock = isLocked ? null : await lockRange(shard, offset, length);
     const version = shard.role.metaVersion;
-    const isRepaired = await healRange(shard, offset, length);
+    const outcome = await healRange(shard, offset, length);
     if (lock !== null) shard.locks.release(lock);
     const isSame = shard.role.metaVersion === version && !shard.role.isClosing;
-    operation.healed(isRepaired ? 'repaired' : isSame ? 'damaged' : 'interrupted');
+    operation.healed(outcome === 'repaired' || isSame ? outcome : 'interrupted');
   }
 
   async #pause(ms: number): Promise<void> {

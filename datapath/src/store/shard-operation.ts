@@ -18,8 +18,8 @@ import { LEG_DONE, LEG_RETRY, LEG_SENT, LEG_UNUSED, LEG_WAITING, ReplicaLeg } fr
 import type { ReplicaLink } from './replica-link.ts';
 import type { Shard } from './shard.ts';
 
-/** Interrupted: the configuration changed meanwhile, so that nothing is known. */
-export type HealOutcome = 'repaired' | 'damaged' | 'interrupted';
+/** Damaged: no replica has the blocks. Disk failed: another has them, but they cannot be stored here. Interrupted: the configuration changed. */
+export type HealOutcome = 'repaired' | 'damaged' | 'disk failed' | 'interrupted';
 
 export class ShardOperation implements LockOwner, DiskIoOwner {
   readonly lock = new RangeLock(this);
@@ -46,6 +46,8 @@ export class ShardOperation implements LockOwner, DiskIoOwner {
   #isAcknowledged = false;
   #isRollingBack = false;
   #hasHealed = false;
+  /** A read that waits for the disk. */
+  #isAtDisk = false;
   #status = STATUS_OK;
   /** Slot that was retained for the disk, 0 = none. */
   #retainedSlot = 0;
@@ -87,6 +89,7 @@ export class ShardOperation implements LockOwner, DiskIoOwner {
   ioDurable(io: DiskIo): void {
     if (io.operation === DISK_READ) return this.#readDone(io);
     const shard = this.shard!;
+    shard.diskEnded(this.#pool.tick);
     if (io.result === 0) this.pending -= 1;
     else this.#localWriteFailed();
     this.advance();
@@ -115,7 +118,7 @@ export class ShardOperation implements LockOwner, DiskIoOwner {
 
   /** The configuration has changed and this store is still primary: who must answer is counted anew. */
   reconfigure(hasSkipped: boolean): void {
-    if (this.#isRollingBack) return;
+    if (this.#isRollingBack || this.#isAtDisk) return;
     for (const leg of this.legs) {
       if (!leg.isNeeded) continue;
       const link = this.shard!.linkTo(leg.link!.replica.store_id);
@@ -128,7 +131,7 @@ export class ShardOperation implements LockOwner, DiskIoOwner {
       if (leg.state === LEG_WAITING || leg.state === LEG_RETRY) {
         leg.send(link);
       } else if (leg.state === LEG_SENT) {
-        leg.mustResend = hasSkipped;
+        leg.mustResend ||= hasSkipped;
       } else if (hasSkipped) {
         this.pending += 1;
         leg.send(link);
@@ -161,7 +164,7 @@ export class ShardOperation implements LockOwner, DiskIoOwner {
 
   /** The shard is not served any more: the client is told now, the lock goes when nothing is in flight any more. */
   stop(): void {
-    if (this.#isAcknowledged) return;
+    if (this.#isAcknowledged || (this.#isAtDisk && !this.#canLeaveDisk())) return;
     this.isStopped = true;
     this.command!.replyMetaVersion = this.shard!.role.newestMetaVersion & 0xffff;
     this.#acknowledge(STATUS_NOT_READY);
@@ -172,14 +175,16 @@ export class ShardOperation implements LockOwner, DiskIoOwner {
     this.busy -= 1;
     if (this.io.operation === DISK_READ) {
       this.pending = 0;
-      if (outcome === 'repaired') this.begin(this.shard!, this.command!);
-      else if (outcome === 'damaged') this.#acknowledge(STATUS_CORRUPT);
+      if (outcome === 'repaired') this.#readAgain();
+      else if (outcome === 'damaged') this.#acknowledge(this.#status);
+      else if (outcome === 'disk failed') this.#giveUpDisk();
       else this.refuse(STATUS_NOT_READY);
       return;
     }
     if (outcome === 'repaired' && !this.isStopped) {
       this.busy += 1;
       this.shard!.diskWrites += 1;
+      this.shard!.diskStarted(this.#pool.tick);
       this.shard!.disk.submit(this.io);
     } else {
       this.#localWriteFailed();
@@ -220,7 +225,27 @@ export class ShardOperation implements LockOwner, DiskIoOwner {
     this.io.operation = DISK_READ;
     this.io.wantsCrc = command instanceof ServerCommand;
     this.busy = 1;
+    if (shard.links.length > 0) {
+      this.#isAtDisk = true;
+      this.#list(shard);
+    }
+    shard.diskStarted(this.#pool.tick);
     shard.disk.submit(this.io);
+  }
+
+  /** As after a wait: everything may have changed while the blocks were repaired. */
+  #readAgain(): void {
+    const { shard, command } = this;
+    this.startedTick = this.#pool.tick;
+    if (shard!.locks.acquire(this.lock, command!.offset, command!.length, false)) this.lockGranted();
+  }
+
+  /** Whether a read can be answered although the disk will still write into its memory: that is then kept until it has. */
+  #canLeaveDisk(): boolean {
+    const { command } = this;
+    if (!(command instanceof ServerCommand) && !command!.payloadIsSlot) return false;
+    this.#retainedSlot = this.shard!.host.world.memory.retainSlot(command!.memory);
+    return true;
   }
 
   #runWrite(shard: Shard, command: StoreCommand): void {
@@ -236,6 +261,7 @@ export class ShardOperation implements LockOwner, DiskIoOwner {
     this.pending = 1 + links.length;
     this.busy = 1;
     shard.diskWrites += 1;
+    shard.diskStarted(this.#pool.tick);
     if (links.length > 0) this.#sendToAll(shard, links);
     shard.disk.submit(io);
   }
@@ -256,9 +282,13 @@ export class ShardOperation implements LockOwner, DiskIoOwner {
     if (io.length === BLOCK_BYTES && io.offset % BLOCK_BYTES === 0) io.payloadCrcs = this.crcs;
   }
 
-  #sendToAll(shard: Shard, links: readonly ReplicaLink[]): void {
+  #list(shard: Shard): void {
     this.#isListed = true;
     shard.addOperation(this);
+  }
+
+  #sendToAll(shard: Shard, links: readonly ReplicaLink[]): void {
+    this.#list(shard);
     for (let at = 0; at < links.length; at += 1) {
       const leg = this.legs[at as 0 | 1];
       leg.isNeeded = true;
@@ -268,6 +298,9 @@ export class ShardOperation implements LockOwner, DiskIoOwner {
   }
 
   #readDone(io: DiskIo): void {
+    this.shard!.diskEnded(this.#pool.tick);
+    this.#isAtDisk = false;
+    if (this.isStopped) return;
     if (io.result === 0) {
       const command = this.command!;
       command.flags &= ~FLAG_CRC;
@@ -279,13 +312,25 @@ export class ShardOperation implements LockOwner, DiskIoOwner {
     } else {
       this.#status = io.isCorrupt ? STATUS_CORRUPT : STATUS_IO_ERROR;
     }
-    if (this.#status !== STATUS_CORRUPT || this.#hasHealed) return this.#acknowledge(this.#status);
+    if (this.#status === STATUS_OK) return this.#acknowledge(STATUS_OK);
+    if (this.#hasHealed) return this.#giveUpDisk();
     this.#hasHealed = true;
+    this.#unlist();
     this.pending = 1;
     this.busy += 1;
     this.shard!.host.counters.corruptReads += 1;
     this.#releaseLock();
     this.shard!.host.heal(this, false);
+  }
+
+  /** This disk cannot serve the read. Where another replica can, it shall: the client asks again. */
+  #giveUpDisk(): void {
+    const shard = this.shard!;
+    if (!shard.hasOtherReplica) return this.#acknowledge(this.#status);
+    // This request ends here: stop() must not end it as well.
+    this.#unlist();
+    shard.host.localReplicaFailed(shard, this.#status);
+    this.refuse(STATUS_NOT_READY);
   }
 
   #localWriteFailed(): void {
@@ -298,7 +343,7 @@ export class ShardOperation implements LockOwner, DiskIoOwner {
     }
     const status = io.result === ENOSPC ? STATUS_NO_SPACE : io.isCorrupt ? STATUS_CORRUPT : STATUS_IO_ERROR;
     if (this.isStopped) return;
-    if (shard.links.some((link) => !link.isRecovering && !link.isFailed)) return shard.host.localReplicaFailed(shard, status);
+    if (shard.hasOtherReplica) return shard.host.localReplicaFailed(shard, status);
     // Nobody else can serve: the client is told, and a replica that may have got the write starts over.
     for (const link of shard.links) link.fail(status);
     this.#status = status;
@@ -309,10 +354,7 @@ export class ShardOperation implements LockOwner, DiskIoOwner {
     this.#isAcknowledged = true;
     this.#status = status;
     const shard = this.shard!;
-    if (this.#isListed) {
-      this.#isListed = false;
-      shard.removeOperation(this);
-    }
+    this.#unlist();
     if (!this.isStopped && this.pending === 0 && this.io.sequence > 0) shard.window.done(this.io.sequence);
     if (status !== STATUS_OK) shard.host.counters.refuse(status);
     const canAnswerNow =
@@ -320,6 +362,12 @@ export class ShardOperation implements LockOwner, DiskIoOwner {
     if (canAnswerNow) this.#answer();
     if (!this.isStopped || this.busy === 0) this.#releaseLock();
     if (this.busy === 0) this.#recycle();
+  }
+
+  #unlist(): void {
+    if (!this.#isListed) return;
+    this.#isListed = false;
+    this.shard!.removeOperation(this);
   }
 
   #answer(): void {
@@ -359,6 +407,7 @@ export class ShardOperation implements LockOwner, DiskIoOwner {
     this.hasNoSpace = false;
     this.#isAcknowledged = false;
     this.#hasHealed = false;
+    this.#isAtDisk = false;
     this.#status = STATUS_OK;
     this.#pool.give(this);
   }

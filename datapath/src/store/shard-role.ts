@@ -117,6 +117,11 @@ export class ShardRole {
     this.#recount();
   }
 
+  /** Reads wait for this secondary's promise. */
+  isGrantMissing(replicaIndex: number, now: number): boolean {
+    return this.#isGrantNeeded[replicaIndex] === 1 && this.#granted[replicaIndex]! <= now;
+  }
+
   /** From now on reads need this secondary's promise: the conductor may be making it in-sync without this store knowing yet. */
   needGrantOf(replicaIndex: number): void {
     this.#isGrantNeeded[replicaIndex] = 1;

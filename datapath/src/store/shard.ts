@@ -5,12 +5,12 @@
 //                                   ^                    |
 //                                   '--new config-- stopped (a secondary knows more; the conductor cannot be reached; disk failed)
 //
-// Invariants: servedMeta is -1 unless state is 'serving'; a write in flight with replicas is in the list; `diskWrites` counts
+// Invariants: servedMeta is -1 unless state is 'serving'; a write in flight with replicas, and a read at the disk, is in the list; `diskWrites` counts
 // the writes and trims that the local disk has not made durable, whoever sent them.
 import type { ShardConfig } from '../api/model.ts';
 import type { Timer } from '../world/clock.ts';
 import type { World } from '../world/world.ts';
-import { STATUS_NOT_PRIMARY_REOPEN, STATUS_NOT_READY, STATUS_STALE } from '../wire/status.ts';
+import { STATUS_NOT_PRIMARY_REOPEN, STATUS_NOT_READY, STATUS_REPLICATING_TIMEOUT, STATUS_STALE } from '../wire/status.ts';
 import { CommitWindow } from './commit-window.ts';
 import type { Counters } from './counters.ts';
 import type { Peers } from './peers.ts';
@@ -41,7 +41,7 @@ export interface ShardHost {
   recover(shard: Shard): void;
   /** Reads wait for promises: heartbeats now and for a while. */
   wantGrants(shard: Shard): void;
-  /** Writes with replicas are in flight: expire() wants to be called. */
+  /** Requests are in flight: somebody must see when they take too long. */
   watch(shard: Shard): void;
   /** Repairs corrupt blocks of the range from a secondary; then operation.healed(). */
   heal(operation: ShardOperation, isLocked: boolean): void;
@@ -66,6 +66,9 @@ export class Shard {
   /** As primary: the secondaries that get writes. */
   links: readonly ReplicaLink[] = [];
   diskWrites = 0;
+  /** Clients' requests that the disk has not answered, and when it last answered one (or got the first). */
+  #atDisk = 0;
+  #diskAnsweredTick = 0;
   /** As secondary: what the primary said of its commit mark. */
   heardMark = 0;
   /** Largest sequence seen. */
@@ -108,6 +111,33 @@ export class Shard {
 
   get parkedReads(): number {
     return this.#parked.length;
+  }
+
+  /** Whether another replica could be primary in this store's place. */
+  get hasOtherReplica(): boolean {
+    return this.links.some((link) => !link.isRecovering && !link.isFailed);
+  }
+
+  get isIdle(): boolean {
+    return this.firstOperation === null && this.#atDisk === 0;
+  }
+
+  diskStarted(tick: number): void {
+    if (this.#atDisk === 0) {
+      this.#diskAnsweredTick = tick;
+      if (this.links.length > 0) this.host.watch(this);
+    }
+    this.#atDisk += 1;
+  }
+
+  diskEnded(tick: number): void {
+    this.#atDisk -= 1;
+    this.#diskAnsweredTick = tick;
+  }
+
+  /** The disk has requests and has answered none for more than so many ticks. */
+  isDiskStuck(tick: number, limitTicks: number): boolean {
+    return this.#atDisk > 0 && tick - this.#diskAnsweredTick > limitTicks;
   }
 
   offer(config: ShardConfig): void {
@@ -203,14 +233,18 @@ export class Shard {
     for (const operation of parked) operation.lockGranted();
   }
 
-  /** Ends parked reads that have waited long enough. */
+  /** Ends parked reads that have waited long enough, and reports the secondaries whose promise they waited for. */
   expireParked(tick: number, limitTicks: number): void {
-    if (this.#parked.length === 0) return;
+    if (!this.#parked.some((operation) => tick - operation.startedTick >= limitTicks)) return;
     const parked = this.#parked;
     this.#parked = [];
     for (const operation of parked) {
       if (tick - operation.startedTick >= limitTicks) operation.refuse(STATUS_NOT_READY);
       else this.#parked.push(operation);
+    }
+    const now = this.host.world.clock.now();
+    for (const link of this.links) {
+      if (this.role.isGrantMissing(link.replica.index, now)) link.fail(STATUS_REPLICATING_TIMEOUT);
     }
   }
 

@@ -67,7 +67,7 @@ export class Volumes {
     for (const volume of this.#volumes.values()) for (const shard of volume.shards) if (shard) yield shard;
   }
 
-  /** Opens the volume, or takes over what is newer in `config`. Errors: INVALID_ARGUMENT, NOT_FOUND (no such disk here). */
+  /** Opens the volume, or takes over what is newer in `config`. Errors: INVALID_ARGUMENT, NOT_FOUND (none of its disks is here). */
   apply(config: VolumeConfig): Volume {
     const volume = this.#volumes.get(config.volume_id) ?? this.#open(config);
     if (volume.shardBytes !== config.shard_size) {
@@ -79,17 +79,24 @@ export class Volumes {
     volume.sizeBytes = Math.max(volume.sizeBytes, config.volume_size);
     volume.token = config.token;
     volume.attachEpoch = Math.max(volume.attachEpoch, config.attach_epoch);
+    let missing = '';
     for (const shardConfig of config.shards) {
       const own = shardConfig.replicas.find((replica) => replica.store_id === this.#host.storeId);
       let shard = volume.shards[shardConfig.index] ?? null;
       if (shard === null) {
         if (own === undefined) continue;
+        const disk = this.#diskOf(own.disk_uuid);
+        if (disk === null) {
+          missing = own.disk_uuid;
+          continue;
+        }
         while (volume.shards.length <= shardConfig.index) volume.shards.push(null);
-        shard = new Shard(this.#host, volume, shardConfig.index, this.#diskOf(own.disk_uuid, config.volume_name));
+        shard = new Shard(this.#host, volume, shardConfig.index, disk);
         volume.shards[shardConfig.index] = shard;
       }
       shard.offer(shardConfig);
     }
+    if (missing !== '') this.#lackDisk(volume, missing);
     return volume;
   }
 
@@ -134,9 +141,14 @@ export class Volumes {
     return volume;
   }
 
-  #diskOf(uuid: string, volumeName: string): DiskStore {
-    const disk = this.#disks.find((each) => each.diskUuid === uuid);
-    if (disk !== undefined) return disk;
-    throw new PfError('NOT_FOUND', `cannot prepare volume "${volumeName}": this store has no disk ${uuid}; was it unplugged?`);
+  #diskOf(uuid: string): DiskStore | null {
+    return this.#disks.find((each) => each.diskUuid === uuid) ?? null;
+  }
+
+  /** Replicas on a disk that is gone are out of service; those on the other disks are not. */
+  #lackDisk(volume: Volume, uuid: string): void {
+    const why = `cannot prepare volume "${volume.name}": this store has no disk ${uuid}; was it unplugged?`;
+    if (volume.shards.every((shard) => !shard)) throw new PfError('NOT_FOUND', why);
+    this.#host.world.log.warn(why);
   }
 }
