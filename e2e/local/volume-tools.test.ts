@@ -56,6 +56,18 @@ test('nbdinfo sees a volume that can do everything', async () => {
   for (const [key, value] of Object.entries(expected)) assert.is(info[key], value, key);
 });
 
+test('a second export on the same socket is refused and leaves the first one writing', async () => {
+  const pfcli = resolve(import.meta.dirname, '../../datapath/bin/pfcli');
+  const again = spawn(pfcli, ['export_volume', '-v', 'v1', '--unix', socket, '-c', cluster.conductorAddress], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let said = '';
+  again.stderr.on('data', (piece: Buffer) => (said += piece.toString()));
+  assert.is(await new Promise((done) => again.once('exit', done)), 73);
+  assert.match(said, 'another process serves it');
+  await outputOf('qemu-io', '-f', 'raw', '-c', 'write -P 1 0 4k', '-c', 'discard 0 4k', uri);
+});
+
 test('an empty volume is one hole', async () => {
   const map = JSON.parse(await outputOf('nbdinfo', '--map', '--json', uri)) as readonly { length: number; type: number }[];
   assert.equal(

@@ -2,6 +2,7 @@
 // every refusal reads the same: `volume_name: 1 to 96 characters of A-Z a-z 0-9 . _ - wanted, got ""`.
 // Used by the route table, and by the conductor for what it reads back from its own log.
 import { PfError } from '../base/errors.ts';
+import { isReachableAddress } from './host-port.ts';
 
 export interface Field<T> {
   readonly wanted: string;
@@ -27,9 +28,7 @@ export const uuidField: Field<string> = checkedText('a UUID in lower case', (tex
 );
 
 /** "host:port". */
-export const addressField: Field<string> = checkedText('an address "host:port"', (text) =>
-  /^(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,255}):\d{1,5}$/.test(text),
-);
+export const addressField: Field<string> = checkedText('an address "host:port"', isReachableAddress);
 
 /** Any printable text on one line. */
 export const textField = (maxLength: number): Field<string> =>

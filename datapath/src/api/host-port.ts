@@ -17,6 +17,20 @@ export function parseHostPort(text: string, defaultPort?: number): HostPort {
   return { host, port };
 }
 
+/** As a peer may call itself: a host name, an IPv4 address or an IPv6 address in brackets, and a port that can be reached. */
+export function isReachableAddress(text: string): boolean {
+  const match = /^(?:\[([0-9A-Fa-f:.]{2,45})\]|[A-Za-z0-9._-]{1,255}):(\d{1,5})$/.exec(text);
+  if (match === null) return false;
+  const port = Number(match[2]);
+  return port >= 1 && port <= 65535 && (match[1] === undefined || isIpv6(match[1]));
+}
+
+/** A host without a port, as --advertise takes it: a name, an IPv4 address, or an IPv6 address without brackets. */
+export const isHost = (text: string): boolean => /^[A-Za-z0-9._-]{1,255}$/.test(text) || isIpv6(text);
+
+const isIpv6 = (text: string): boolean =>
+  /^[0-9A-Fa-f:.]{2,45}$/.test(text) && text.split(':').length >= 3 && text.split('::').length <= 2 && !/:\d{5}/.test(text);
+
 export function formatHostPort(host: string, port: number): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }

@@ -27,12 +27,13 @@ async function main(): Promise<void> {
   const address = listenAddress('nbd-serve', flags.unix, flags.tcp);
   const [name] = command.arguments as [string];
   const shared = sharedContentsFor(name, flags.threads);
-  const { busyPollUs } = flags;
+  const { readOnly: isReadOnly, conductor: conductors, connections, export: exportName, busyPollUs } = flags;
   const world = await openNodeWorld({ busyPollUs });
   const store = flags.storeDisk.length === 0 ? null : await startOwnStore(world, flags);
-  const { readOnly: isReadOnly, conductor: conductors, connections, export: exportName } = flags;
+  // The address first: attaching a volume fences its other writers, which a command that cannot serve must not do.
+  const server = await serveNbd(world, { address, exports: [] });
   const source = await openSource(world, name, { isReadOnly, conductors, connections, ...shared }, store);
-  const server = await serveNbd(world, { address, exports: [{ name: exportName, device: source.device }] });
+  server.addExport({ name: exportName, device: source.device });
   const threads = await startThreads(flags.threads - 1, server, { source: name, exportName, isReadOnly, busyPollUs, ...shared });
   process.stdout.write(`nbd-serve: serving ${source.title} on ${formatAddress(server.address!)}\n`);
   const stop = async (): Promise<void> => {

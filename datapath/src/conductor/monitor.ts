@@ -1,6 +1,7 @@
 // Who is alive: listens to heartbeats and to the silence between them. Nothing in here is durable.
 //   never heard of --(STORE_DEAD_MS after this conductor's start)--> DEAD     (until then UNKNOWN)
 //   heard of --(STORE_DEAD_MS of silence)--> DEAD --(heartbeat)--> LIVE or RETURNED
+//   all DEAD --(a heartbeat)--> all others UNKNOWN, as at the start: this conductor was cut off, or everybody was away
 // One timer, armed for the first moment at which somebody could be dead: an idle conductor sleeps.
 import { PfError } from '../base/errors.ts';
 import type { HeartbeatRequest } from '../api/model.ts';
@@ -26,11 +27,11 @@ export class Monitor implements LivenessView {
   readonly #clock: Clock;
   readonly #state: () => ClusterState;
   readonly #onChange: (storeId: number) => void;
-  readonly #startedAt: number;
+  #startedAt: number;
   readonly #watched = new Map<number, Watched>();
   readonly #superseded = new Map<number, string[]>();
   #timer: Timer | null = null;
-  /** The first STORE_DEAD_MS: silence means nothing yet. */
+  /** The first STORE_DEAD_MS, and as long again after everybody was silent: silence means nothing yet. */
   #isStarting = true;
   #isClosed = false;
 
@@ -60,6 +61,7 @@ export class Monitor implements LivenessView {
   /** A registered store has been heard of. */
   hear(storeId: number, report: HeartbeatRequest): void {
     this.checkIncarnation(storeId, report.incarnation);
+    if (this.#wasDeaf()) this.#startOver();
     const known = this.#state().stores.get(storeId)!;
     const watched = this.#watched.get(storeId);
     const previous = watched?.report.incarnation ?? known.incarnation;
@@ -107,6 +109,21 @@ export class Monitor implements LivenessView {
   close(): void {
     this.#isClosed = true;
     this.#timer?.cancel();
+  }
+
+  /** All stores together are silent for longer than any may be: rather this conductor was cut off than all of them died. */
+  #wasDeaf(): boolean {
+    if (this.#isStarting || this.#watched.size === 0) return false;
+    for (const watched of this.#watched.values()) if (!watched.isDead) return false;
+    return true;
+  }
+
+  /** As after a start: silence means nothing until everybody has had the time to be heard again. */
+  #startOver(): void {
+    this.#watched.clear();
+    this.#isStarting = true;
+    this.#startedAt = this.#clock.now();
+    this.#arm();
   }
 
   #supersede(storeId: number, incarnation: string): void {

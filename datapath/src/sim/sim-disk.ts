@@ -31,8 +31,6 @@ export class SimDisks implements Disks {
         );
       }
       device = host.addDisk(path, { sizeBytes: options.createSizeBytes });
-    } else if (options.createSizeBytes !== undefined && options.createSizeBytes > device.sizeBytes) {
-      device.grow(options.createSizeBytes);
     }
     if (device.isBroken)
       throw new PfError('IO_ERROR', `cannot open disk "${path}" on ${host.name}: input/output error; replace the disk`);

@@ -92,9 +92,9 @@ export class Peer implements StoreLink {
 
   async #connect(): Promise<void> {
     this.#isConnecting = true;
-    const { host, port } = parseHostPort(this.address);
     let session: ClientSession | null = null;
     try {
+      const { host, port } = parseHostPort(this.address);
       session = await ClientSession.connect(
         this.#world,
         { kind: 'tcp', host, port },

@@ -118,7 +118,7 @@ export class ShardOperation implements LockOwner, DiskIoOwner {
 
   /** The configuration has changed and this store is still primary: who must answer is counted anew. */
   reconfigure(hasSkipped: boolean): void {
-    if (this.#isRollingBack || this.#isAtDisk) return;
+    if (this.#isRollingBack) return;
     for (const leg of this.legs) {
       if (!leg.isNeeded) continue;
       const link = this.shard!.linkTo(leg.link!.replica.store_id);
@@ -224,6 +224,7 @@ export class ShardOperation implements LockOwner, DiskIoOwner {
     }
     this.io.operation = DISK_READ;
     this.io.wantsCrc = command instanceof ServerCommand;
+    this.pending = 1;
     this.busy = 1;
     if (shard.links.length > 0) {
       this.#isAtDisk = true;
@@ -300,6 +301,7 @@ export class ShardOperation implements LockOwner, DiskIoOwner {
   #readDone(io: DiskIo): void {
     this.shard!.diskEnded(this.#pool.tick);
     this.#isAtDisk = false;
+    this.pending = 0;
     if (this.isStopped) return;
     if (io.result === 0) {
       const command = this.command!;

@@ -2,9 +2,9 @@
 // Started by bin/pfstore, by launchers that run everything in one process, and by the simulator.
 // `link` is the way in for a front in the same process: the same checks as over a connection, no copy, no hop.
 import { ConductorClient } from '../api/conductor-client.ts';
-import { formatHostPort, parseHostPort } from '../api/host-port.ts';
+import { formatHostPort, isHost, parseHostPort } from '../api/host-port.ts';
 import type { DiskReport, HeartbeatReply, HeartbeatRequest } from '../api/model.ts';
-import { formatErrorChain } from '../base/errors.ts';
+import { PfError, formatErrorChain } from '../base/errors.ts';
 import { EBUSY, EINVAL, EPERM } from '../world/completion.ts';
 import type { HttpServer } from '../world/http.ts';
 import type { World } from '../world/world.ts';
@@ -62,6 +62,12 @@ export interface Store {
 
 /** Errors: those of opening disks and of listening. */
 export async function startStore(world: World, options: StoreOptions): Promise<Store> {
+  if (options.advertisedHost !== undefined && !isHost(options.advertisedHost)) {
+    throw new PfError(
+      'INVALID_ARGUMENT',
+      `cannot advertise "${options.advertisedHost}": give a host name or an address, without a port and without brackets`,
+    );
+  }
   const disks = await StoreDisks.open(world, options.disks, options.format);
   const store = new StoreService(world, options, disks);
   try {

@@ -5,7 +5,7 @@ import type { Completion } from './completion.ts';
 
 export interface DiskOpenOptions {
   readonly isReadOnly?: boolean;
-  /** Create the file, or grow it, to this size (files only, sparse). */
+  /** Create the file with this size, sparse. A file or device that is there already, and not empty, is left as it is. */
   readonly createSizeBytes?: number;
   /** Take an exclusive lock on the file or device; a second opener fails with PfError INVALID_STATE. Default true unless read-only. */
   readonly isExclusive?: boolean;

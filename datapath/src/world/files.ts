@@ -17,7 +17,8 @@ export interface Files {
   /** Opens for appending, creating it. */
   openAppend(path: string): Promise<AppendFile>;
   remove(path: string): Promise<void>;
-  makeFolder(path: string): Promise<void>;
+  /** With its parents. A private one can be entered by the user of this program only, also when it was there before. */
+  makeFolder(path: string, options?: { readonly isPrivate?: boolean }): Promise<void>;
   /** Names in a folder, sorted; empty when it does not exist. */
   list(path: string): Promise<string[]>;
   /**

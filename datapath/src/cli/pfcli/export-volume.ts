@@ -20,14 +20,13 @@ export const exportVolume = verb(
   async (context, flags) => {
     const address = listenAddress('pfcli export_volume', flags.unix, flags.tcp);
     const world = await context.openWholeWorld();
+    // The address first: attaching the volume fences its other writers, which a command that cannot serve must not do.
+    const server = await serveNbd(world, { address, exports: [] });
     const { device } = await openBlockSource(world, `volume:${flags.volume}`, {
       conductors: context.conductorAddresses,
       isReadOnly: flags.readOnly,
     });
-    const server = await serveNbd(world, {
-      address,
-      exports: [{ name: flags.volume, description: `PureFlash volume ${flags.volume}`, device }],
-    });
+    server.addExport({ name: flags.volume, description: `PureFlash volume ${flags.volume}`, device });
     context.print(
       { volume_name: flags.volume, address: formatAddress(address), size: device.sizeBytes },
       (reply) => `serving volume ${reply.volume_name} (${formatSize(reply.size)}) over NBD on ${reply.address}; Ctrl-C ends it`,

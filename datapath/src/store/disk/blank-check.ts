@@ -6,6 +6,7 @@ import { Gather } from './gather.ts';
 import { decodeHead } from './head-page.ts';
 
 const PROBE_BYTES = 64 * KiB;
+const PROBES = 64;
 
 const SIGNATURES: readonly { readonly at: number; readonly bytes: readonly number[]; readonly name: string }[] = [
   { at: 1080, bytes: [0x53, 0xef], name: 'an ext2, ext3 or ext4 file system' },
@@ -20,7 +21,7 @@ const SIGNATURES: readonly { readonly at: number; readonly bytes: readonly numbe
   { at: 510, bytes: [0x55, 0xaa], name: 'an MBR partition table or boot sector' },
 ];
 
-/** What was found, in words, or null for a blank disk: its first and last MiB and three places between hold only zeros. */
+/** What was found, in words, or null for a blank disk: its first and last MiB and a row of places between hold only zeros. */
 export async function findContent(disk: Disk, memory: IoMemory): Promise<string | null> {
   const buffer = memory.reserve(MiB);
   try {
@@ -33,8 +34,8 @@ export async function findContent(disk: Disk, memory: IoMemory): Promise<string 
       return 'a PureFlash disk of another version or with a damaged head';
     for (const { at, bytes, name } of SIGNATURES) if (bytes.every((byte, index) => start[at + index] === byte)) return name;
     if (!isZero(start)) return 'unknown data in its first MiB';
-    for (const quarter of [1, 2, 3]) {
-      const offset = alignDown(Math.floor((disk.sizeBytes * quarter) / 4), PROBE_BYTES);
+    for (let probe = 1; probe < PROBES; probe += 1) {
+      const offset = alignDown(Math.floor((disk.sizeBytes * probe) / PROBES), PROBE_BYTES);
       if (!isZero(await look(disk, memory, buffer, offset, PROBE_BYTES))) return `unknown data at offset ${offset}`;
     }
     const lastMiB = alignDown(disk.sizeBytes, 4096) - MiB;

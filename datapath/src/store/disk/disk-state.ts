@@ -132,10 +132,7 @@ export class DiskState {
 
   fail(what: string): void {
     if (this.failure !== null) return;
-    this.failure = new PfError(
-      'IO_ERROR',
-      `disk "${this.disk.path}" (${this.diskUuid}) has failed: ${what}; check the device, then open it again`,
-    );
+    this.failure = new PfError('IO_ERROR', `disk "${this.disk.path}" (${this.diskUuid}) has failed: ${what}, then open it again`);
     this.log.error(this.failure.message);
     this.onFailure(this.failure);
     if (this.outstanding === 0) this.onAbandoned();

@@ -2,6 +2,13 @@
 import { PfError } from '../../base/errors.ts';
 import type { Completion } from '../../world/completion.ts';
 
+const ENOSPC = 28;
+
+/** What an operation's errno means for whoever looks after the disk. */
+export function reasonOf(errno: number): string {
+  return errno === ENOSPC ? 'the file system that holds it is full; free some of its space' : `errno ${errno}; check the device`;
+}
+
 export class Gather implements Completion {
   #pending = 0;
   #errno = 0;
@@ -29,7 +36,6 @@ export class Gather implements Completion {
   /** Rejects with IO_ERROR if any of them failed. */
   async all(action: string, path: string): Promise<void> {
     if (this.#pending > 0) await new Promise<void>((resolve) => (this.#waiter = resolve));
-    if (this.#errno !== 0)
-      throw new PfError('IO_ERROR', `cannot ${action} on disk "${path}": errno ${this.#errno}; check the device`);
+    if (this.#errno !== 0) throw new PfError('IO_ERROR', `cannot ${action} on disk "${path}": ${reasonOf(this.#errno)}`);
   }
 }

@@ -17,6 +17,7 @@ import {
   NO_PREVIOUS,
   PAYLOAD_RECORD_BYTES,
 } from './log-batch.ts';
+import { IN_FLIGHT } from './redo-log.ts';
 
 const WINDOW_BYTES = 2 * MiB;
 const IMAGE_WORDS = IMAGE_RECORD_BYTES / 4;
@@ -108,10 +109,10 @@ export class LogReader {
   }
 
   /**
-   * Whether a valid batch with a sequence of at least `sequence` lies anywhere in the log: then the first missing one was not torn by a
-   * power cut but lost.
+   * Whether a valid batch anywhere in the log shows that the first missing one was not torn by a power cut but lost: it says that the
+   * missing one was complete, or it would not have been sent before the missing one was durable.
    */
-  async hasBatchFrom(sequence: number): Promise<boolean> {
+  async provesLoss(firstMissing: number): Promise<boolean> {
     const { logBytes, maxBatchBytes } = this.#geometry;
     for (let offset = 0; offset < logBytes; offset += 512) {
       const at = await this.locate(offset, 512);
@@ -119,11 +120,13 @@ export class LogReader {
       if (
         this.#words[word] !== BATCH_MAGIC ||
         pair(this.#words, word + 2) !== this.#secret ||
-        pair(this.#words, word + 4) < sequence
+        pair(this.#words, word + 4) <= firstMissing
       )
         continue;
       const whole = await this.locate(offset, Math.min(maxBatchBytes, logBytes - offset));
-      if (this.#decode(whole, logBytes - offset, offset, null) !== null) return true;
+      const batch = this.#decode(whole, logBytes - offset, offset, null);
+      if (batch === null) continue;
+      if (batch.sequence >= firstMissing + IN_FLIGHT || batch.completeThrough >= firstMissing) return true;
     }
     return false;
   }

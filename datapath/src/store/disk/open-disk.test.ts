@@ -177,6 +177,15 @@ test('a log that lost an acknowledged batch is refused, a torn last one is not',
   assert.match(await errorOf(reopened(bench)), /^CORRUPT: .*log batch 3 is damaged, but later ones are there/);
 });
 
+test('a lost batch is noticed by the one batch behind it when that says that the lost one was complete', async () => {
+  const bench = await formattedBench();
+  for (let index = 0; index < 3; index += 1) await write(bench, V, index * 64 * KiB, pattern(index, 4096));
+  const { logOffset } = headOf(bench.disk).geometry;
+  const batchBytes = 512 + 4096;
+  bench.disk.bytes[logOffset + 1 * batchBytes + 1000]! ^= 1;
+  assert.match(await errorOf(reopened(bench)), /^CORRUPT: .*log batch 2 is damaged, but later ones are there/);
+});
+
 test('an old head with a table that is ahead of it is refused', async () => {
   const bench = await formattedBench({ diskBytes: 32 * MiB, logBytes: MiB });
   await write(bench, V, 0, pattern(1, 4096));

@@ -10,6 +10,7 @@ import type { TurnTask } from '../../world/clock.ts';
 import { IoVector } from '../../world/disk.ts';
 import type { DiskState } from './disk-state.ts';
 import { LOG_HIGH, LOG_LOW, type ExtentSegment } from './extent-table.ts';
+import { reasonOf } from './gather.ts';
 import { MAX_BATCH_META_BYTES, maxPayloadBlocks } from './layout.ts';
 import { encodeMeta, KIND_UPDATE, LogBatch, MAX_TOUCHED, NO_PREVIOUS, type BatchOwner } from './log-batch.ts';
 
@@ -194,7 +195,7 @@ export class RedoLog implements BatchOwner, TurnTask {
     this.#state.ioEnded();
     if (this.#state.failure !== null) return;
     if (result !== 0) {
-      this.#state.fail(`cannot write log batch ${batch.sequence}: errno ${result}`);
+      this.#state.fail(`cannot write log batch ${batch.sequence}: ${reasonOf(result)}`);
       return;
     }
     batch.isDurable = true;

@@ -10,7 +10,7 @@ import type { Head } from './head-page.ts';
 import { BLOCKS_PER_EXTENT, EXTENT_BYTES } from './layout.ts';
 import { KIND_REDIRECT, NO_PREVIOUS } from './log-batch.ts';
 import { LogReader, type DecodedBatch } from './log-reader.ts';
-import { IN_FLIGHT, placeBatch } from './redo-log.ts';
+import { placeBatch } from './redo-log.ts';
 
 /** In-place writes at once. */
 const MAX_WRITES = 64;
@@ -31,7 +31,7 @@ export async function replayLog(state: DiskState, head: Head): Promise<ReplayRes
     const batches = await scan(reader, state, head);
     const last = batches.at(-1);
     const lastSequence = last?.sequence ?? head.logTailSequence - 1;
-    if (!head.isClean && (await reader.hasBatchFrom(lastSequence + 1 + IN_FLIGHT))) {
+    if (!head.isClean && (await reader.provesLoss(lastSequence + 1))) {
       throw new PfError(
         'CORRUPT',
         `cannot open disk "${state.disk.path}": log batch ${lastSequence + 1} is damaged, but later ones are there, so acknowledged writes are lost; ` +

@@ -26,6 +26,7 @@ import type { ScratchBlocks } from './scratch-blocks.ts';
 import type { Stalls } from './stalls.ts';
 import { WritePart, type PartDriver } from './write-part.ts';
 import { WriteRun, type RunOwner } from './write-run.ts';
+import { reasonOf } from './gather.ts';
 
 /** Journaled parts that are durable, but not on their way to their place yet, and their blocks (1 MiB). */
 const MAX_HELD_PARTS = 128;
@@ -168,7 +169,7 @@ export class Writer implements PartDriver, RunOwner {
 
   runWritten(first: WritePart, result: number): void {
     if (result !== 0) {
-      this.#state.fail(`cannot write at ${this.#state.diskOffsetOf(first.physical)}: errno ${result}`);
+      this.#state.fail(`cannot write at ${this.#state.diskOffsetOf(first.physical)}: ${reasonOf(result)}`);
       return;
     }
     if (this.#state.failure !== null) return;

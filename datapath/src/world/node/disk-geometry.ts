@@ -38,17 +38,22 @@ export async function probeGeometry(path: string, handle: FileHandle, options: D
   if (found.isBlockDevice()) return probeBlockDevice(path, found.rdev);
   if (!found.isFile())
     throw new PfError('INVALID_ARGUMENT', `cannot use ${path} as a disk: it is neither a file nor a block device`);
-  let sizeBytes = found.size;
-  if (options.createSizeBytes !== undefined && options.createSizeBytes > sizeBytes) {
-    await handle.truncate(options.createSizeBytes);
+  // Only a file that holds nothing gets a size from us: any other belongs to somebody, and may not be ours.
+  const sizeBytes = found.size > 0 ? found.size : (options.createSizeBytes ?? 0);
+  if (sizeBytes === 0) {
+    throw new PfError('INVALID_ARGUMENT', `cannot use ${path} as a disk: the file is empty`);
+  }
+  if (sizeBytes % SECTOR_BYTES !== 0) {
+    throw new PfError(
+      'INVALID_ARGUMENT',
+      `cannot use ${path} as a disk: its size of ${sizeBytes} bytes is no multiple of ${SECTOR_BYTES}; see truncate --size=%${SECTOR_BYTES}`,
+    );
+  }
+  if (found.size === 0) {
+    await handle.truncate(sizeBytes);
     await handle.sync();
-    sizeBytes = options.createSizeBytes;
   }
-  const usable = sizeBytes - (sizeBytes % SECTOR_BYTES);
-  if (usable === 0) {
-    throw new PfError('INVALID_ARGUMENT', `cannot use ${path} as a disk: it is empty; give a size to create it with`);
-  }
-  return { isBlockDevice: false, sizeBytes: usable, blockSizeBytes: SECTOR_BYTES, ownerPath: `${path}.owner` };
+  return { isBlockDevice: false, sizeBytes, blockSizeBytes: SECTOR_BYTES, ownerPath: `${path}.owner` };
 }
 
 async function probeBlockDevice(path: string, rdev: number): Promise<DiskGeometry> {

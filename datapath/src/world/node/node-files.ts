@@ -1,7 +1,7 @@
 // Small files on node:fs, durable as world/files.ts promises. Crash windows of replace(): before the rename the old file
 // stands; after it the new one does, complete, because its bytes were synced before.
 import { constants } from 'node:fs';
-import { mkdir, open, readdir, readFile, rename, rm, type FileHandle } from 'node:fs/promises';
+import { chmod, mkdir, open, readdir, readFile, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { PfError } from '../../base/errors.ts';
 import type { AppendFile, Files } from '../files.ts';
@@ -67,9 +67,10 @@ export class NodeFiles implements Files {
     }
   }
 
-  async makeFolder(path: string): Promise<void> {
+  async makeFolder(path: string, options: { readonly isPrivate?: boolean } = {}): Promise<void> {
     try {
-      await mkdir(path, { recursive: true });
+      await makeFolders(path);
+      if (options.isPrivate === true) await chmod(path, 0o700);
       await syncFolder(dirname(path));
     } catch (error) {
       throw toPfError(error, `cannot make folder ${path}`);
@@ -227,4 +228,25 @@ async function syncFolder(path: string): Promise<void> {
   } finally {
     await handle.close();
   }
+}
+
+/** As mkdir -p. Node's own recursive mkdir never ends where a folder refuses children with ENOENT, as /proc does. */
+async function makeFolders(path: string): Promise<void> {
+  try {
+    await mkdir(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST' && (await stat(path)).isDirectory()) return;
+    const parent = dirname(path);
+    if (code !== 'ENOENT' || parent === path || (await isFolder(parent))) throw error;
+    await makeFolders(parent);
+    await mkdir(path);
+  }
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
 }
