@@ -23,16 +23,16 @@ async function main(): Promise<void> {
     process.stdout.write(command.helpText);
     return;
   }
-  const { flags } = command;
-  const address = listenAddress('nbd-serve', flags.unix, flags.tcp);
-  const [name] = command.arguments as [string];
+  const { flags, arguments: words } = command;
+  const [name, address] = [words[0]!, listenAddress('nbd-serve', flags.unix, flags.tcp)];
   const shared = sharedContentsFor(name, flags.threads);
   const { readOnly: isReadOnly, conductor: conductors, connections, export: exportName, busyPollUs } = flags;
   const world = await openNodeWorld({ busyPollUs });
   const store = flags.storeDisk.length === 0 ? null : await startOwnStore(world, flags);
   // The address first: attaching a volume fences its other writers, which a command that cannot serve must not do.
   const server = await serveNbd(world, { address, exports: [] });
-  const source = await openSource(world, name, { isReadOnly, conductors, connections, ...shared }, store);
+  const options = { isReadOnly, conductors, connections, ...shared };
+  const source = await openSource(world, name, options, store).catch((error) => server.close().then(() => Promise.reject(error)));
   server.addExport({ name: exportName, device: source.device });
   const threads = await startThreads(flags.threads - 1, server, { source: name, exportName, isReadOnly, busyPollUs, ...shared });
   process.stdout.write(`nbd-serve: serving ${source.title} on ${formatAddress(server.address!)}\n`);
@@ -62,15 +62,15 @@ async function startOwnStore(world: World, flags: NbdServeFlags): Promise<Store>
 
 /** With a store of our own the volume may still have to be created: it needs that store. */
 async function openSource(world: World, name: string, options: BlockSourceOptions, store: Store | null): Promise<BlockSource> {
-  const localLink = store === null ? {} : { localLink: { storeId: store.storeId, link: store.link } };
-  const deadline = world.clock.now() + (store === null ? 0 : VOLUME_PATIENCE_MS);
+  if (store === null) return openBlockSource(world, name, options);
+  const deadline = world.clock.now() + VOLUME_PATIENCE_MS;
   for (;;) {
     try {
-      return await openBlockSource(world, name, { ...options, ...localLink });
+      return await openBlockSource(world, name, { ...options, localLink: { storeId: store.storeId, link: store.link } });
     } catch (error) {
       if (errorCodeOf(error) !== 'NOT_FOUND' || world.clock.now() >= deadline) throw error;
-      await world.clock.sleep(100);
     }
+    await world.clock.sleep(100);
   }
 }
 
