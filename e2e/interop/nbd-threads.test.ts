@@ -1,5 +1,7 @@
-// nbd-serve --threads: several threads serve one memory export on one socket, and see each other's bytes.
-// needs: io_uring nbdcopy fio
+// nbd-serve --threads: several threads serve one memory export on one socket, and see each other's bytes. That takes io_uring:
+// libuv cannot share a listening socket, and says so.
+// needs: nbdcopy fio
+// ports: both
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,7 +13,23 @@ import { outputOf } from './tool.ts';
 
 const MiB = 1024 * 1024;
 
-test('what one thread has written another one reads, under load on four connections', async () => {
+if (process.env['PF_PORTS'] === 'libuv') {
+  test('threads are refused without io_uring', async () => {
+    let text = '';
+    await NbdServeProcess.start('memory:64M', { flags: ['--threads', '3'] }).catch((error: Error) => (text = error.message));
+    assert.match(text, /--threads needs io_uring, which cannot be used here; serve with one thread/);
+  });
+} else {
+  test('what one thread has written another one reads, under load on four connections', threadsSeeEachOther);
+}
+
+test('a source that threads cannot share is refused', async () => {
+  let text = '';
+  await NbdServeProcess.start('file:/tmp/x', { flags: ['--threads', '2'] }).catch((error: Error) => (text = error.message));
+  assert.match(text, /flag --threads is 2, but only a memory:SIZE source can be shared by threads, not "file:\/tmp\/x"/);
+});
+
+async function threadsSeeEachOther(): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'nbd-threads-'));
   const server = await NbdServeProcess.start('memory:64M', { flags: ['--threads', '3'] });
   const data = Buffer.alloc(64 * MiB);
@@ -28,12 +46,6 @@ test('what one thread has written another one reads, under load on four connecti
   assert.is(load.errors, 0, load.output);
   assert.is(await server.stop(), 'exit 0');
   rmSync(folder, { recursive: true });
-});
-
-test('a source that threads cannot share is refused', async () => {
-  let text = '';
-  await NbdServeProcess.start('file:/tmp/x', { flags: ['--threads', '2'] }).catch((error: Error) => (text = error.message));
-  assert.match(text, /flag --threads is 2, but only a memory:SIZE source can be shared by threads, not "file:\/tmp\/x"/);
-});
+}
 
 test.run();
