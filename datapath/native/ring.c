@@ -77,6 +77,19 @@ struct ring {
 static uint32_t load(const uint32_t *word) { return __atomic_load_n(word, __ATOMIC_ACQUIRE); }
 static void store(uint32_t *word, uint32_t value) { __atomic_store_n(word, value, __ATOMIC_RELEASE); }
 
+// Whether a completion before `tail` is there that somebody waits for. Quiet ones (the high word of their user data is not 0) wait
+// for company, so that a reply that has left does not cost a turn of its own.
+static bool has_notable_until(struct ring *ring, uint32_t tail) {
+  uint32_t head = ring->control.cq_head;
+  if (ring->control.heeded != 0 || tail - head > MAX_QUIET) return tail != head;
+  for (; head != tail; head++) {
+    if (ring->cqe_words[(size_t)(head & (ring->cq_entries - 1)) * CQE_WORDS + 1] == 0) return true;
+  }
+  return false;
+}
+
+static bool has_notable_completions(struct ring *ring) { return has_notable_until(ring, load(ring->cq_tail)); }
+
 // Submits what TypeScript has written; waits for a completion when wait_ms is not 0 (-1: without limit). 0 or -errno.
 static int enter(struct ring *ring, int wait_ms, unsigned flags) {
   struct control *control = &ring->control;
@@ -84,9 +97,14 @@ static int enter(struct ring *ring, int wait_ms, unsigned flags) {
   struct pf_wait_argument argument = {.timespec = wait_ms > 0 ? (uint64_t)(uintptr_t)&timeout : 0};
   store(ring->sq_tail, control->sq_tail);
   uint32_t to_submit = control->sq_tail - load(ring->sq_head);
+  // One more than what is there is waited for, so what is there must be quiet: a completion may have come since the caller looked.
+  uint32_t tail = load(ring->cq_tail);
+  if (wait_ms != 0 && has_notable_until(ring, tail)) {
+    wait_ms = 0;
+    flags |= PF_ENTER_GETEVENTS;
+  }
   if (wait_ms != 0) flags |= PF_ENTER_GETEVENTS | PF_ENTER_EXT_ARG;
-  // What is there already is quiet, or we would not wait.
-  uint32_t wanted = wait_ms != 0 ? load(ring->cq_tail) - control->cq_head + 1 : 0;
+  uint32_t wanted = wait_ms != 0 ? tail - control->cq_head + 1 : 0;
   long result = syscall(PF_SYS_ENTER, ring->fd, to_submit, wanted, flags, wait_ms != 0 ? &argument : NULL,
                         wait_ms != 0 ? sizeof argument : 0);
   int error = result < 0 ? errno : 0;
@@ -99,17 +117,6 @@ static int enter(struct ring *ring, int wait_ms, unsigned flags) {
 }
 
 static bool has_completions(struct ring *ring) { return load(ring->cq_tail) != ring->control.cq_head; }
-
-// Whether a completion is there that somebody waits for. Quiet ones (the high word of their user data is not 0) wait for
-// company, so that a reply that has left does not cost a turn of its own.
-static bool has_notable_completions(struct ring *ring) {
-  uint32_t head = ring->control.cq_head, tail = load(ring->cq_tail);
-  if (ring->control.heeded != 0 || tail - head > MAX_QUIET) return tail != head;
-  for (; head != tail; head++) {
-    if (ring->cqe_words[(size_t)(head & (ring->cq_entries - 1)) * CQE_WORDS + 1] == 0) return true;
-  }
-  return false;
-}
 
 // Lets others onto the processor. Whether it took so long that they need it more than we do.
 static bool is_crowded(struct ring *ring, uint64_t now) {

@@ -20,7 +20,11 @@ export const BASELINE_SEEDS = 60;
 
 const STORE = 'datapath/src/store';
 const DISK = 'datapath/src/store/disk';
+const NODE = 'datapath/src/world/node';
 const STORIES = 'datapath/src/sim/cluster/cluster-stories.test.ts';
+
+/** For what the simulated world has no part in. */
+const NO_SEEDS: readonly [number, number] = [1, 0];
 
 export const MUTATIONS: readonly Mutation[] = [
   {
@@ -227,5 +231,103 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: 'index !== replicaIndex && status.length > 0 ? [index] : [],',
     why: 'a stale replica becomes primary',
     tests: ['datapath/src/conductor/conductor.test.ts'],
+  },
+  {
+    name: 'NBD forgets the FUA of a request',
+    file: 'datapath/src/nbd/transmission.ts',
+    find: 'block.flags = (head.flags & p.CMD_FLAG_FUA) !== 0 ? FLAG_FUA : 0;',
+    replace: 'block.flags = 0;',
+    why: 'a write that a journal relies on is answered before it is durable',
+    seeds: NO_SEEDS,
+    tests: ['datapath/src/nbd/transmission.test.ts'],
+  },
+  {
+    name: 'a discard with FUA is not flushed',
+    file: 'datapath/src/block/disk-device.ts',
+    find: 'done.isFlushNext = isDurable;',
+    replace: 'done.isFlushNext = false;',
+    why: 'after a power cut there is what was trimmed or zeroed',
+    seeds: NO_SEEDS,
+    tests: ['datapath/src/block/disk-device.test.ts'],
+  },
+  {
+    name: 'the ring writes durably without telling the kernel',
+    file: `${NODE}/ring-disk.ts`,
+    find: 'memoryOffset, length, isDurable ? RWF_DSYNC : 0, done);',
+    replace: 'memoryOffset, length, 0, done);',
+    why: 'a power cut takes back what was acknowledged',
+    seeds: NO_SEEDS,
+    tests: [`${NODE}/ring-disk.test.ts`],
+  },
+  {
+    name: 'the ring answers a flush without a sync',
+    file: `${NODE}/ring-disk.ts`,
+    find: 'else this.#take().start(this, OP_FSYNC, this.#fd, 0, 0, 0, FSYNC_DATASYNC, done);',
+    replace: 'else this.#refuse(0, done);',
+    why: 'a power cut takes back what was flushed',
+    seeds: NO_SEEDS,
+    tests: [`${NODE}/ring-disk.test.ts`],
+  },
+  {
+    name: 'the ring sends a short gathered write again from its start',
+    file: `${NODE}/ring-disk.ts`,
+    find: 'if (this.#opcode === OP_WRITEV) this.#advanceVector(moved);',
+    replace: 'if (this.#opcode === OP_WRITEV) return;',
+    why: 'the rest of the range gets the bytes of its beginning',
+    seeds: NO_SEEDS,
+    tests: [`${NODE}/ring-disk.test.ts`],
+  },
+  {
+    name: 'a POST is sent again after a lost connection',
+    file: `${NODE}/http-client.ts`,
+    find: "connection.wasLostBeforeAnswer && call.method === 'GET' && attempt < 3",
+    replace: 'connection.wasLostBeforeAnswer && attempt < 3',
+    why: 'what the server did before it was lost is done twice',
+    seeds: NO_SEEDS,
+    tests: [`${NODE}/http-client.test.ts`],
+  },
+  {
+    name: 'a connection that is to be closed is used again',
+    file: `${NODE}/http-client.ts`,
+    find: 'if (!connection.canBeReused || idle.length >= MAX_IDLE_PER_SERVER) connection.close();',
+    replace: 'if (idle.length >= MAX_IDLE_PER_SERVER) connection.close();',
+    why: 'the next request goes to a server that does not listen any more',
+    seeds: NO_SEEDS,
+    tests: [`${NODE}/http-client.test.ts`],
+  },
+  {
+    name: 'a read at the disk counts as answered',
+    file: `${STORE}/shard-operation.ts`,
+    find: '    this.pending = 1;\n    this.busy = 1;\n    if (shard.links.length > 0) {',
+    replace: '    this.busy = 1;\n    if (shard.links.length > 0) {',
+    why: 'a read is answered before its bytes are there, with what lay in the memory',
+    seeds: [902, 3],
+  },
+  {
+    name: 'a repaired read runs without its checks',
+    file: `${STORE}/shard-operation.ts`,
+    find: "if (outcome === 'repaired') this.#readAgain();",
+    replace: "if (outcome === 'repaired') this.begin(this.shard!, this.command!);",
+    why: 'a read parks for ever on a shard that is served elsewhere, and holds up its next promotion',
+    seeds: NO_SEEDS,
+    tests: [`${STORE}/failing-disk.test.ts`],
+  },
+  {
+    name: 'a conductor that was cut off believes everybody dead',
+    file: 'datapath/src/conductor/monitor.ts',
+    find: 'if (this.#wasDeaf()) this.#startOver();',
+    replace: '',
+    why: 'the first store that is heard again becomes the only in-sync replica of everything',
+    seeds: NO_SEEDS,
+    tests: ['datapath/src/conductor/conductor.test.ts'],
+  },
+  {
+    name: 'a lost log batch is taken for a torn one',
+    file: `${DISK}/log-reader.ts`,
+    find: ' || batch.completeThrough >= firstMissing',
+    replace: '',
+    why: 'the batch behind it, which was acknowledged, vanishes without an error',
+    seeds: NO_SEEDS,
+    tests: [`${DISK}/open-disk.test.ts`],
   },
 ];

@@ -8,7 +8,7 @@ import { requestFrame } from './testing/client-frames.ts';
 import { MiB, ScriptedServer } from './testing/scripted-server.ts';
 
 const [READ, WRITE, DISC, FLUSH, TRIM, CACHE, ZEROES, STATUS] = [0, 1, 2, 3, 4, 5, 6, 7];
-const [NO_HOLE, DF, REQ_ONE] = [2, 4, 8];
+const [FUA, NO_HOLE, DF, REQ_ONE] = [1, 2, 4, 8];
 
 function pattern(length: number, seed: number): Buffer {
   const bytes = Buffer.alloc(length);
@@ -32,6 +32,17 @@ class HeldDevice extends MemoryDevice {
     const isBad = this.badOffset >= request.offset && this.badOffset < request.offset + request.length;
     if (isBad) request.finish(EIO);
     else super.submit(request);
+  }
+}
+
+/** Notes what every request looks like when it is submitted. */
+class RecordingDevice extends MemoryDevice {
+  readonly seen: string[] = [];
+
+  override submit(request: BlockRequest): void {
+    const { operation, flags, offset, length } = request;
+    this.seen.push(`operation ${operation} flags ${flags} at ${offset}+${length}`);
+    super.submit(request);
   }
 }
 
@@ -254,6 +265,44 @@ test('zeros, trims and maps; REQ_ONE gives one extent', async () => {
     '00000001' + '0008000000000003' + '0008000000000000' + '0010000000000003' + '0010000000000000' + '0010000000000003',
   );
   assert.is(client.parser.of(6).chunks[0]!.payload.toString('hex'), '000000010008000000000003');
+});
+
+test('FUA of writes, trims and zeros reaches the device, in every piece of a large write; without it nothing does', async () => {
+  const scripted = await new ScriptedServer({
+    device: (memory) => new RecordingDevice(memory, { sizeBytes: 64 * MiB }),
+  }).open();
+  const client = await scripted.connect();
+  for (const flags of [FUA, 0]) {
+    client.send(requestFrame({ command: WRITE, flags, cookie: 1 + flags, offset: 512, payload: pattern(100, 1) }));
+    client.send(requestFrame({ command: WRITE, flags, cookie: 3 + flags, offset: 4096, payload: pattern(300_000, 1) }));
+    client.send(requestFrame({ command: WRITE, flags, cookie: 5 + flags, offset: MiB, payload: pattern(2 * MiB + 7, 1) }));
+    client.send(requestFrame({ command: TRIM, flags, cookie: 7 + flags, offset: 0, length: 1024 }));
+    client.send(requestFrame({ command: ZEROES, flags, cookie: 9 + flags, offset: 0, length: 2048 }));
+    client.send(requestFrame({ command: ZEROES, flags: flags | NO_HOLE, cookie: 11 + flags, offset: 0, length: 3072 }));
+  }
+  client.settle();
+  assert.equal(
+    client.parser.replies.map(({ error }) => error),
+    new Array<number>(12).fill(0),
+  );
+  assert.equal((scripted.device as RecordingDevice).seen, [
+    'operation 2 flags 1 at 512+100',
+    'operation 2 flags 1 at 4096+300000',
+    'operation 2 flags 1 at 1048576+1048576',
+    'operation 2 flags 1 at 2097152+1048576',
+    'operation 2 flags 1 at 3145728+7',
+    'operation 4 flags 1 at 0+1024',
+    'operation 5 flags 1 at 0+2048',
+    'operation 5 flags 3 at 0+3072',
+    'operation 2 flags 0 at 512+100',
+    'operation 2 flags 0 at 4096+300000',
+    'operation 2 flags 0 at 1048576+1048576',
+    'operation 2 flags 0 at 2097152+1048576',
+    'operation 2 flags 0 at 3145728+7',
+    'operation 4 flags 0 at 0+1024',
+    'operation 5 flags 0 at 0+2048',
+    'operation 5 flags 2 at 0+3072',
+  ]);
 });
 
 test('DISC answers what is in flight, then ends the stream', async () => {

@@ -109,6 +109,7 @@ test('a read whose blocks were repaired while another primary took over is refus
     await rig.configure(() => (rig.conductor.primary = 1));
     await rig.untilState(1, 'serving');
     await rig.sim.run(() => read.isDone);
+    assert.is(await rig.metric(0, 'reads_parked_total'), 0, 'as a secondary nobody waits for promises');
     await rig.configure(() => (rig.conductor.primary = 0));
     await rig.untilState(0, 'serving', 5000);
     await rig.close();

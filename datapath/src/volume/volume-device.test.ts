@@ -343,6 +343,27 @@ test('a volume that was deleted fails its requests', async () => {
   });
 });
 
+test('a volume that was deleted and created anew under its name is not written to', async () => {
+  const cluster = await FakeCluster.open(26, { stores: 1 });
+  await cluster.onClient(async (world) => {
+    const [writer, reader] = [await cluster.openVolume(world), await cluster.openVolume(world, { isReadOnly: true })];
+    const { memory } = cluster.stores[0]!;
+    // The stores know the volume under its new id, and refuse what belongs to an older configuration.
+    cluster.move(0, 0);
+    cluster.answersLayout = { ...cluster.layout, volume_id: 67 * 2 ** 24 };
+    const slot = world.memory.acquireSlot(4096);
+    for (const device of [writer, reader]) {
+      assert.is(await new TestRequest(READ, 0, 4096, slot).run(device), EIO);
+      assert.is(device.failure?.code, 'NOT_FOUND');
+      assert.is(device.failure?.message, 'volume "v1" was deleted and created anew; open it again');
+    }
+    const seen = memory.seen.length;
+    assert.is(await new TestRequest(WRITE, GiB / 4, 4096, slot).run(writer), EIO);
+    assert.is(memory.seen.length, seen, 'nothing more is sent');
+    for (const device of [writer, reader]) await device.close();
+  });
+});
+
 test('a request without success fails at its deadline, and its memory is not touched afterwards', async () => {
   const cluster = await FakeCluster.open(16, { stores: 1 });
   await cluster.onClient(async (world) => {

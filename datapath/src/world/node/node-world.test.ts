@@ -137,19 +137,23 @@ for (const ports of BOTH) {
   });
 
   test(`connecting to a peer whose backlog is full is TIMEOUT (${ports})`, async () => {
+    const isStuck = new Int32Array(new SharedArrayBuffer(4));
     const worker = start(
       new Worker(
-        `const { parentPort } = require('node:worker_threads');
+        `const { parentPort, workerData: isStuck } = require('node:worker_threads');
        const server = require('node:net').createServer().listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => {
          parentPort.postMessage(server.address().port);
-         setImmediate(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20000));
+         setImmediate(() => {
+           Atomics.store(isStuck, 0, 1);
+           Atomics.wait(isStuck, 0, 1, 20000);
+         });
        });`,
-        { eval: true },
+        { eval: true, workerData: isStuck },
       ),
     );
     const [port] = (await once(worker, 'message')) as [number];
     const world = await open(ports);
-    await world.clock.sleep(50);
+    await eventually(world, 'the server accepts nothing any more', () => Atomics.load(isStuck, 0) === 1);
     const codes = await Promise.all(
       Array.from({ length: 8 }, () =>
         codeOf(world.network.connect({ kind: 'tcp', host: '127.0.0.1', port }, 300).then((stream) => stream.destroy())),
