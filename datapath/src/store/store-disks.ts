@@ -36,7 +36,7 @@ export class StoreDisks {
     const devices: Disk[] = [];
     try {
       for (const { path, createSizeBytes } of specs) {
-        devices.push(await world.disks.open(path, createSizeBytes === undefined ? {} : { createSizeBytes }));
+        devices.push(await openDevice(world, path, createSizeBytes));
       }
       const owners: (StoreUuid | null)[] = [];
       for (const device of devices) owners.push(await ownerOf(world, device, policy));
@@ -62,6 +62,16 @@ export class StoreDisks {
   async close(): Promise<void> {
     await Promise.all(this.disks.map((disk) => disk.close()));
     await Promise.all(this.#devices.map((device) => device.close()));
+  }
+}
+
+async function openDevice(world: World, path: string, createSizeBytes: number | undefined): Promise<Disk> {
+  try {
+    return await world.disks.open(path, createSizeBytes === undefined ? {} : { createSizeBytes });
+  } catch (error) {
+    if (errorCodeOf(error) !== 'NOT_FOUND' || createSizeBytes !== undefined) throw error;
+    const advice = 'name a device or file that exists, or give a size with which to create a file';
+    throw new PfError('NOT_FOUND', `cannot open disk "${path}": there is none; ${advice}`, { cause: error });
   }
 }
 
