@@ -239,4 +239,6 @@ const unsupportedProcesses: Processes = {
       ),
     );
   },
+  identify: () => Promise.resolve(null),
+  adopt: () => Promise.resolve(null),
 };
