@@ -11,6 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Daemon } from './daemon.ts';
 import { runFio, type FioResult } from './fio.ts';
 import { LocalCluster, ownSubnet } from './local-cluster.ts';
+import { sayWhy } from './say-why.ts';
 
 const LOAD_SECONDS = process.env['PF_FULL'] === '1' ? 60 : 15;
 const SPAN = '256m';
@@ -21,13 +22,15 @@ const folder = mkdtempSync(join(tmpdir(), 'pureflash-failover-'));
 const cluster = new LocalCluster({ folder, subnet: ownSubnet() });
 let uri = '';
 
-test.before(async () => {
-  await cluster.start();
-  await cluster.pfcli('create_volume', '-v', 'v1', '-s', '1G', '--rep', '3');
-  ({ uri } = await cluster.serve('v1'));
-  const fill = await runFio({ uri, pattern: 'write', blockSize: '128k', size: SPAN });
-  assert.is(fill.exitCode, 0, fill.output);
-});
+test.before(
+  sayWhy(async () => {
+    await cluster.start();
+    await cluster.pfcli('create_volume', '-v', 'v1', '-s', '1G', '--rep', '3');
+    ({ uri } = await cluster.serve('v1'));
+    const fill = await runFio({ uri, pattern: 'write', blockSize: '128k', size: SPAN });
+    assert.is(fill.exitCode, 0, fill.output);
+  }),
+);
 
 test.after(async () => {
   await cluster.stop();

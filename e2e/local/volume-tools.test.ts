@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { outputOf } from '../interop/tool.ts';
 import { LocalCluster, ownSubnet } from './local-cluster.ts';
+import { sayWhy } from './say-why.ts';
 import { waitFor } from './wait-for.ts';
 
 const MiB = 1024 * 1024;
@@ -21,18 +22,20 @@ const original = join(folder, 'original.img');
 const back = join(folder, 'back.img');
 let front: ReturnType<typeof spawn>;
 
-test.before(async () => {
-  await cluster.start();
-  // Three shards: the tools cross two borders without knowing.
-  await cluster.pfcli('create_volume', '-v', 'v1', '-s', String(SIZE), '--rep', '3', '--shard-size', '64M');
-  const pfcli = resolve(import.meta.dirname, '../../datapath/bin/pfcli');
-  front = spawn(pfcli, ['export_volume', '-v', 'v1', '--unix', socket, '-c', cluster.conductorAddress], { stdio: 'ignore' });
-  await waitFor('the export', 20_000, () => outputOf('nbdinfo', '--size', uri));
-  const data = Buffer.alloc(SIZE);
-  for (let at = 0; at < 70 * MiB; at += 1) data[at] = (at * 31 + (at >> 9)) & 0xff;
-  data.copyWithin(127 * MiB + 777, 0, 3 * MiB);
-  writeFileSync(original, data);
-});
+test.before(
+  sayWhy(async () => {
+    await cluster.start();
+    // Three shards: the tools cross two borders without knowing.
+    await cluster.pfcli('create_volume', '-v', 'v1', '-s', String(SIZE), '--rep', '3', '--shard-size', '64M');
+    const pfcli = resolve(import.meta.dirname, '../../datapath/bin/pfcli');
+    front = spawn(pfcli, ['export_volume', '-v', 'v1', '--unix', socket, '-c', cluster.conductorAddress], { stdio: 'ignore' });
+    await waitFor('the export', 20_000, () => outputOf('nbdinfo', '--size', uri));
+    const data = Buffer.alloc(SIZE);
+    for (let at = 0; at < 70 * MiB; at += 1) data[at] = (at * 31 + (at >> 9)) & 0xff;
+    data.copyWithin(127 * MiB + 777, 0, 3 * MiB);
+    writeFileSync(original, data);
+  }),
+);
 
 test.after(async () => {
   const ended = new Promise((done) => front.once('exit', done));
