@@ -24,8 +24,12 @@ export async function recoverReplica(link: ReplicaLink, isCurrent: () => boolean
     let failure: PushFailure | null = null;
     const isPushed = await forEachParallel(result.differing, SYNC_DEPTH, async (extentNumber) => {
       if (!isCurrent()) return false;
-      failure = await pushExtent(link, extentNumber);
-      if (failure !== null) return false;
+      const result = await pushExtent(link, extentNumber);
+      if (result !== null) {
+        // Others are under way: their success must not hide this one.
+        failure = result;
+        return false;
+      }
       copied += 1;
       counters.recoveredExtents += 1;
       return true;
