@@ -118,13 +118,7 @@ export class LocalCluster {
 
   /** An NBD front for a volume on a unix socket, as a process of its own; resolves when it answers. */
   async serve(volume: string, socketName = `${volume}.sock`): Promise<Front> {
-    try {
-      return await this.#whenServing(volume, this.#startFront(volume, socketName, []));
-    } catch (error) {
-      // As a supervisor would; said aloud, because it should not be needed.
-      process.stderr.write(`the front of volume "${volume}" is started again: ${String(error)}\n`);
-      return this.#whenServing(volume, this.#startFront(volume, socketName, []));
-    }
+    return this.#whenServing(volume, this.#startFront(volume, socketName, []));
   }
 
   /**

@@ -22,25 +22,15 @@ const original = join(folder, 'original.img');
 const back = join(folder, 'back.img');
 let front: ReturnType<typeof spawn>;
 
-function startFront(): void {
-  const pfcli = resolve(import.meta.dirname, '../../datapath/bin/pfcli');
-  const words = ['export_volume', '-v', 'v1', '--unix', socket, '-c', cluster.conductorAddress];
-  front = spawn(pfcli, words, { stdio: ['ignore', 'ignore', 'inherit'] });
-}
-
 test.before(
   sayWhy(async () => {
     await cluster.start();
     // Three shards: the tools cross two borders without knowing.
     await cluster.pfcli('create_volume', '-v', 'v1', '-s', String(SIZE), '--rep', '3', '--shard-size', '64M');
-    const exported = (): Promise<unknown> => waitFor('the export', 20_000, () => outputOf('nbdinfo', '--size', uri));
-    startFront();
-    await exported().catch((error: unknown) => {
-      // As in LocalCluster.serve().
-      process.stderr.write(`export_volume is started again: ${String(error)}\n`);
-      startFront();
-      return exported();
-    });
+    const pfcli = resolve(import.meta.dirname, '../../datapath/bin/pfcli');
+    const words = ['export_volume', '-v', 'v1', '--unix', socket, '-c', cluster.conductorAddress];
+    front = spawn(pfcli, words, { stdio: ['ignore', 'ignore', 'inherit'] });
+    await waitFor('the export', 20_000, () => outputOf('nbdinfo', '--size', uri));
     const data = Buffer.alloc(SIZE);
     for (let at = 0; at < 70 * MiB; at += 1) data[at] = (at * 31 + (at >> 9)) & 0xff;
     data.copyWithin(127 * MiB + 777, 0, 3 * MiB);

@@ -57,6 +57,14 @@ export const MUTATIONS: readonly Mutation[] = [
     tests: [STORIES],
   },
   {
+    name: 'a configuration that became due between two looks is forgotten',
+    file: `${STORE}/shard.ts`,
+    find: 'if (waitMs < Infinity) this.#timer',
+    replace: 'if (waitMs > 0 && waitMs < Infinity) this.#timer',
+    why: 'offered again before its timer fires, it is never taken, and the shard is never served',
+    tests: [STORIES],
+  },
+  {
     name: 'a primary ignores the meta version',
     file: `${STORE}/dispatcher.ts`,
     find: 'if ((command.metaVersion & 0xffff) !== shard.servedMeta)',

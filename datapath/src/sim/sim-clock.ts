@@ -81,7 +81,7 @@ class SimTimer implements Timer {
   }
 
   #arm(delayMs: number): void {
-    const realDelay = Math.max(0, delayMs) / this.#process.host.clockRate;
+    const realDelay = Math.max(0, delayMs) / this.#process.host.clockRate + this.#process.timerLateness();
     this.#event = this.#process.post(realDelay, 'timer', () => this.#fire());
   }
 

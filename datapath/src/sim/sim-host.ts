@@ -16,6 +16,8 @@ export interface HostOptions {
   readonly clockDriftPpm?: number;
   /** Its wall clock is this wrong. */
   readonly wallSkewMs?: number;
+  /** Timers fire up to so much late, as on a machine with more to do than it can: other events may overtake them. */
+  readonly timerLatenessMs?: number;
 }
 
 export class SimHost {
@@ -26,6 +28,7 @@ export class SimHost {
   readonly random: SeededRandom;
   readonly clockRate: number;
   readonly wallSkewMs: number;
+  readonly timerLatenessMs: number;
   readonly disks = new Map<string, SimDiskDevice>();
   readonly files: SimFileSystem;
   readonly ports: HostPorts;
@@ -44,6 +47,7 @@ export class SimHost {
     this.random = sim.random.fork(`host ${name}`);
     this.clockRate = 1 + (options.clockDriftPpm ?? 0) / 1e6;
     this.wallSkewMs = options.wallSkewMs ?? 0;
+    this.timerLatenessMs = options.timerLatenessMs ?? 0;
     this.#bootOffsetMs = this.random.integer(1_000, 1_000_000);
     this.files = new SimFileSystem(this);
     this.ports = new HostPorts(this);

@@ -75,6 +75,7 @@ export class SimProcess implements EventOwner {
   /** What it died of, with onError 'die'. */
   failure: unknown = null;
   readonly #isFatal: boolean;
+  readonly #lateness: SeededRandom;
   #held: SimEvent[] = [];
 
   constructor(host: SimHost, name: string, incarnation: number, options: ProcessOptions) {
@@ -84,6 +85,7 @@ export class SimProcess implements EventOwner {
     this.id = this.sim.nextId();
     this.incarnation = incarnation;
     this.random = host.random.fork(`process ${name} ${incarnation}`);
+    this.#lateness = this.random.fork('timers');
     this.#isFatal = options.onError !== 'die';
     this.turns = new TurnQueue(() => this.#scheduleTurnEnd());
     const world = new SimWorld(this, options.memoryBytes ?? this.sim.memoryBytes);
@@ -106,6 +108,12 @@ export class SimProcess implements EventOwner {
   /** An event of this program: dropped when it is dead, late when it is paused. */
   post(delayMs: number, label: string, run: () => void): SimEvent {
     return this.sim.post(this, delayMs, label, run, true);
+  }
+
+  /** Milliseconds by which the next timer is late. */
+  timerLateness(): number {
+    const limit = this.host.timerLatenessMs;
+    return limit === 0 ? 0 : this.#lateness.between(0, limit);
   }
 
   /** The promise of `run`'s result after a delay; never settles once the process is dead. */

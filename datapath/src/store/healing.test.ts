@@ -4,25 +4,11 @@ import * as assert from 'uvu/assert';
 import { STATUS_CORRUPT, STATUS_OK } from '../wire/status.ts';
 import { StoreRig } from './testing/store-rig.ts';
 
-/** Turns a bit over wherever the disk of this store holds 2 KiB of `byte`; lets the log's copy settle first. */
-async function rotBlocksOf(rig: StoreRig, machine: string, byte: number): Promise<number> {
-  await rig.sim.run(rig.sim.now + 50);
-  const disk = rig.sim.machine(machine).disk('/dev/nvme0');
-  let count = 0;
-  for (let offset = 0; offset < disk.sizeBytes; offset += 4096) {
-    const bytes = disk.content.bytesAt(offset, 4096);
-    if (!bytes.subarray(0, 2048).every((each) => each === byte)) continue;
-    disk.rot(offset + 100, 3);
-    count += 1;
-  }
-  return count;
-}
-
 test('a damaged block is read from a secondary and repaired', async () => {
   const rig = await StoreRig.configured(61, ['IN_SYNC', 'IN_SYNC', 'IN_SYNC']);
   assert.is(await rig.write(0, 0, 65536, 3), STATUS_OK);
   assert.is(await rig.write(0, 8192, 8192, 44), STATUS_OK);
-  assert.ok((await rotBlocksOf(rig, 'a', 44)) >= 2);
+  assert.ok((await rig.rotBlocksOf('a', 44)) >= 2);
   assert.equal(await rig.read(0, 8192, 8192), { status: STATUS_OK, byte: 44 });
   assert.is(await rig.metric(0, 'healed_blocks_total'), 2);
   assert.is(await rig.metric(0, 'corrupt_reads_total'), 1);
@@ -35,7 +21,7 @@ test('a damaged block is read from a secondary and repaired', async () => {
 test('a write of part of a damaged block repairs it first', async () => {
   const rig = await StoreRig.configured(62, ['IN_SYNC', 'IN_SYNC']);
   assert.is(await rig.write(0, 8192, 4096, 44), STATUS_OK);
-  assert.ok((await rotBlocksOf(rig, 'a', 44)) >= 1);
+  assert.ok((await rig.rotBlocksOf('a', 44)) >= 1);
   assert.is(await rig.write(0, 8192, 512, 45), STATUS_OK);
   assert.equal(await rig.read(0, 8192, 512), { status: STATUS_OK, byte: 45 });
   assert.equal(await rig.read(0, 8704, 3584), { status: STATUS_OK, byte: 44 });
@@ -47,7 +33,7 @@ test('without another replica the read says that the data is damaged, and the re
   const rig = await StoreRig.configured(63, ['IN_SYNC']);
   assert.is(await rig.write(0, 8192, 4096, 44), STATUS_OK);
   assert.is(await rig.write(0, 65536, 4096, 45), STATUS_OK);
-  assert.ok((await rotBlocksOf(rig, 'a', 44)) >= 1);
+  assert.ok((await rig.rotBlocksOf('a', 44)) >= 1);
   assert.is((await rig.read(0, 8192, 4096)).status, STATUS_CORRUPT);
   assert.equal(await rig.read(0, 65536, 4096), { status: STATUS_OK, byte: 45 });
   assert.is(await rig.write(0, 8192, 4096, 46), STATUS_OK, 'a whole new block is fine');
@@ -58,7 +44,7 @@ test('without another replica the read says that the data is damaged, and the re
 test('a secondary with a damaged block is reported when a write needs the block', async () => {
   const rig = await StoreRig.configured(64, ['IN_SYNC', 'IN_SYNC']);
   assert.is(await rig.write(0, 8192, 4096, 44), STATUS_OK);
-  assert.ok((await rotBlocksOf(rig, 'b', 44)) >= 1);
+  assert.ok((await rig.rotBlocksOf('b', 44)) >= 1);
   assert.is(await rig.write(0, 8192, 512, 45), STATUS_OK);
   assert.equal(rig.conductor.statuses, ['IN_SYNC', 'OUT_OF_SYNC']);
   await rig.configure(() => (rig.conductor.statuses[1] = 'RECOVERING'));

@@ -1,7 +1,7 @@
 // A replica that was away becomes equal while the shard is written, and only then counts as in sync.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { STATUS_NOT_READY, STATUS_OK } from '../wire/status.ts';
+import { STATUS_CORRUPT, STATUS_NOT_READY, STATUS_OK } from '../wire/status.ts';
 import { OP_READ, OP_TRIM } from '../wire/messages.ts';
 import { RigCommand, StoreRig } from './testing/store-rig.ts';
 
@@ -80,6 +80,17 @@ test('an interrupted recovery is started again by the next configuration', async
   await recover(rig, 1);
   await rig.sim.run(() => rig.conductor.statuses[1] === 'IN_SYNC');
   assert.is(await rig.digest(1), await rig.digest(0));
+  await rig.close();
+});
+
+test('an extent that cannot be read ends the recovery with a report, whatever was copied beside it', async () => {
+  const rig = await StoreRig.configured(45, ['IN_SYNC', 'OUT_OF_SYNC']);
+  for (let extent = 0; extent < 20; extent += 1) assert.is(await rig.write(0, extent * 65536, 65536, 1 + extent), STATUS_OK);
+  assert.ok((await rig.rotBlocksOf('a', 4)) >= 16);
+  await recover(rig, 1);
+  await rig.sim.run(() => rig.conductor.errors.length > 0, { withinMs: 10_000 });
+  assert.equal([rig.conductor.errors[0]!.rep_id % 16, rig.conductor.errors[0]!.sc], [1, STATUS_CORRUPT]);
+  assert.equal(rig.conductor.recovered, []);
   await rig.close();
 });
 

@@ -290,11 +290,12 @@ export class Shard {
     this.#scheduleTake();
   }
 
+  /** Also when the moment has come meanwhile: nobody else would look again. */
   #scheduleTake(): void {
     this.#timer?.cancel();
     this.#timer = null;
     const waitMs = this.role.pendingUntil - this.host.world.clock.now();
-    if (waitMs > 0 && waitMs < Infinity) this.#timer = this.host.world.clock.after(waitMs, () => this.#poll());
+    if (waitMs < Infinity) this.#timer = this.host.world.clock.after(Math.max(0, waitMs), () => this.#poll());
   }
 
   #stopServing(state: ShardState): void {

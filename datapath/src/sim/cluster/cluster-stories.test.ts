@@ -10,6 +10,12 @@ import { allowNoSpace } from './load-client.ts';
 import { DISK_PATH, fillDisk } from './sim-cluster.ts';
 import { tell } from './testing/story.ts';
 
+test('timers are late: a configuration that waits for a promise is taken although it is offered again just then', async () => {
+  await tell({ seed: 1023, timerLatenessMs: 400 }, async (story) => {
+    assert.is(await story.write(0, 4 * KiB), 0);
+  });
+});
+
 test('the primary dies under writes: another replica serves within seconds, and no request fails', async () => {
   await tell({ seed: 1001 }, async ({ cluster, writer, pass }) => {
     const old = await cluster.primaryOf('story', 0);

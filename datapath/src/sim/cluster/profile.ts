@@ -34,6 +34,8 @@ export interface Profile {
   readonly storeCount: number;
   readonly diskBytes: number;
   readonly clockDriftPpm: number;
+  /** Timers of the daemons are up to this late. */
+  readonly timerLatenessMs: number;
   /** Shortest delay between two machines, one way. */
   readonly latencyMs: number;
   /** All delays of the disks are this many times those of a fast one. */
@@ -102,6 +104,7 @@ export function drawProfile(random: SeededRandom): Profile {
     storeCount,
     diskBytes: isDiskSmall ? 96 * MiB : random.pick([88, 128]) * MiB,
     clockDriftPpm: random.chance(0.4) ? random.integer(1, 100) : 0,
+    timerLatenessMs: random.fork('timers').pick([0, 0, 1, 40]),
     latencyMs: random.pick([0.05, 0.05, 1, 4]),
     diskDelayFactor: random.pick([1, 1, 10, 60]),
     volumes: isCorrupting ? volumes.map((volume) => ({ ...volume, replicaCount: Math.max(2, volume.replicaCount) })) : volumes,
@@ -175,6 +178,7 @@ export function formatProfile(profile: Profile): string {
   if (profile.blackoutAtMs > 0) parts.push(`blackout at ${profile.blackoutAtMs}`);
   if (profile.hasFinalBlackout) parts.push('final blackout');
   if (profile.freeExtents > 0) parts.push(`${profile.freeExtents} extents free`);
+  if (profile.timerLatenessMs > 0) parts.push(`timers up to ${profile.timerLatenessMs} ms late`);
   if (profile.clockDriftPpm > 0) parts.push(`clocks drift ${profile.clockDriftPpm} ppm`);
   return parts.join('; ');
 }

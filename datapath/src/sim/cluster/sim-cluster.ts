@@ -11,6 +11,7 @@ import { EXTENT_BYTES } from '../../store/disk/layout.ts';
 import { startStore, type Store } from '../../store/store.ts';
 import type { World } from '../../world/world.ts';
 import { DEFAULT_LINK } from '../links.ts';
+import type { HostOptions } from '../sim-host.ts';
 import type { SimProcess } from '../sim-process.ts';
 import { Simulator } from '../simulator.ts';
 import { ClusterNode } from './cluster-node.ts';
@@ -20,6 +21,7 @@ export interface ClusterShape {
   readonly storeCount: number;
   readonly diskBytes: number;
   readonly clockDriftPpm?: number;
+  readonly timerLatenessMs?: number;
   readonly latencyMs?: number;
   readonly diskDelayFactor?: number;
 }
@@ -44,10 +46,13 @@ export class SimCluster {
     this.sim = new Simulator(seed, { logLines: 4000 });
     const random = this.sim.random.fork('cluster');
     const driftPpm = shape.clockDriftPpm ?? 0;
-    const drift = (): number => random.integer(-driftPpm, driftPpm);
+    const machine = (): HostOptions => ({
+      clockDriftPpm: random.integer(-driftPpm, driftPpm),
+      timerLatenessMs: shape.timerLatenessMs ?? 0,
+    });
     const latencyMs = shape.latencyMs ?? DEFAULT_LINK.latencyMs;
     this.sim.network.links.default = { ...DEFAULT_LINK, latencyMs, jitterMs: latencyMs / 2 };
-    const conductorHost = this.sim.machine('conductor', { clockDriftPpm: drift() });
+    const conductorHost = this.sim.machine('conductor', machine());
     this.conductors = [`${conductorHost.address}:${CONDUCTOR_HTTP_PORT}`];
     this.conductor = new ClusterNode(conductorHost, 'pfconductor', CONDUCTOR_MEMORY_BYTES, (world) =>
       startConductor(world, {
@@ -58,7 +63,7 @@ export class SimCluster {
         allowSameHost: false,
       }),
     );
-    this.stores = Array.from({ length: shape.storeCount }, (_, index) => this.#storeNode(`store${index + 1}`, shape, drift()));
+    this.stores = Array.from({ length: shape.storeCount }, (_, index) => this.#storeNode(`store${index + 1}`, shape, machine()));
     this.#admin = this.clientProcess('admin');
   }
 
@@ -173,8 +178,8 @@ export class SimCluster {
     return others.map((replica) => this.storeById(replica.store_id));
   }
 
-  #storeNode(name: string, shape: ClusterShape, clockDriftPpm: number): ClusterNode<Store> {
-    const host = this.sim.machine(name, { clockDriftPpm });
+  #storeNode(name: string, shape: ClusterShape, machine: HostOptions): ClusterNode<Store> {
+    const host = this.sim.machine(name, machine);
     const { speed } = host.addDisk(DISK_PATH, { sizeBytes: shape.diskBytes });
     for (const kind of ['readMs', 'writeMs', 'durableMs', 'flushMs'] as const) speed[kind] *= shape.diskDelayFactor ?? 1;
     return new ClusterNode(host, 'pfstore', STORE_MEMORY_BYTES, (world) =>

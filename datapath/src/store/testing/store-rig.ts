@@ -126,6 +126,20 @@ export class StoreRig {
     });
   }
 
+  /** Turns a bit over wherever the disk of this machine holds 2 KiB of `byte`, once the log's copy has settled; how many blocks. */
+  async rotBlocksOf(machine: string, byte: number): Promise<number> {
+    await this.sim.run(this.sim.now + 50);
+    const disk = this.sim.machine(machine).disk(DISK_PATH);
+    let count = 0;
+    for (let offset = 0; offset < disk.sizeBytes; offset += 4096) {
+      const bytes = disk.content.bytesAt(offset, 4096);
+      if (!bytes.subarray(0, 2048).every((each) => each === byte)) continue;
+      disk.rot(offset + 100, 3);
+      count += 1;
+    }
+    return count;
+  }
+
   /** A connection of the client to a store, kept for the next call. */
   async session(index: number): Promise<ClientSession> {
     const kept = this.#sessions[index];

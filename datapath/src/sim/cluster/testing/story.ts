@@ -15,6 +15,7 @@ export interface StoryShape {
   readonly sizeBytes?: number;
   readonly diskBytes?: number;
   readonly latencyMs?: number;
+  readonly timerLatenessMs?: number;
   readonly load?: Partial<LoadShape>;
 }
 
