@@ -43,7 +43,7 @@ export async function startThreads(
   if (shared === undefined || count === 0) return { stop: async () => {} };
   const descriptor = server.listenDescriptor;
   if (descriptor === null) {
-    throw new PfError('UNSUPPORTED', 'nbd-serve: --threads needs io_uring, which cannot be used here; serve with one thread');
+    throw new PfError('UNSUPPORTED', '--threads needs io_uring, which cannot be used here; serve with one thread');
   }
   const workerData: ThreadOrder = { ...order, shared, sharedListener: { descriptor, address: server.address! } };
   const workers = Array.from(

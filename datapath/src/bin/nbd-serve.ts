@@ -4,6 +4,7 @@ import { errorCodeOf, formatErrorChain } from '../base/errors.ts';
 import { exitCodeOf } from '../api/errors.ts';
 import { formatHostPort } from '../api/host-port.ts';
 import { openBlockSource, type BlockSource, type BlockSourceOptions } from '../cli/block-sources.ts';
+import { conductorAddresses } from '../cli/conductor-flag.ts';
 import { parseDiskFlag } from '../cli/disk-flag.ts';
 import { parseFlags } from '../cli/flags.ts';
 import { listenAddress, NBD_SERVE, type NbdServeFlags } from '../cli/nbd-serve-command.ts';
@@ -24,11 +25,12 @@ async function main(): Promise<void> {
     return;
   }
   const { flags, arguments: words } = command;
-  const [name, address] = [words[0]!, listenAddress('nbd-serve', flags.unix, flags.tcp)];
+  const [name, address] = [words[0]!, listenAddress(flags.unix, flags.tcp)];
   const shared = sharedContentsFor(name, flags.threads);
-  const { readOnly: isReadOnly, conductor: conductors, connections, export: exportName, busyPollUs } = flags;
+  const { readOnly: isReadOnly, connections, export: exportName, busyPollUs } = flags;
+  const conductors = conductorAddresses(flags.conductor, process.env);
   const world = await openNodeWorld({ busyPollUs });
-  const store = flags.storeDisk.length === 0 ? null : await startOwnStore(world, flags);
+  const store = flags.storeDisk.length === 0 ? null : await startOwnStore(world, flags, conductors);
   // The address first: attaching a volume fences its other writers, which a command that cannot serve must not do.
   const server = await serveNbd(world, { address, exports: [] });
   const options = { isReadOnly, conductors, connections, ...shared };
@@ -47,13 +49,13 @@ async function main(): Promise<void> {
   process.once('SIGTERM', () => void stop());
 }
 
-async function startOwnStore(world: World, flags: NbdServeFlags): Promise<Store> {
+async function startOwnStore(world: World, flags: NbdServeFlags, conductors: readonly string[]): Promise<Store> {
   const store = await startStore(world, {
     disks: flags.storeDisk.map(parseDiskFlag),
     host: flags.storeHost,
     dataAddress: formatHostPort(flags.storeData.host, flags.storeData.port),
     httpAddress: formatHostPort(flags.storeHttp.host, flags.storeHttp.port),
-    conductors: flags.conductor,
+    conductors,
     format: 'blank-only',
   });
   await store.registered;
@@ -75,6 +77,6 @@ async function openSource(world: World, name: string, options: BlockSourceOption
 }
 
 main().catch((error: unknown) => {
-  process.stderr.write(`nbd-serve: ${formatErrorChain(error).replace(/^nbd-serve: /, '')}\n`);
+  process.stderr.write(`nbd-serve: ${formatErrorChain(error)}\n`);
   process.exit(exitCodeOf(errorCodeOf(error)));
 });

@@ -66,7 +66,7 @@ async function main(): Promise<void> {
 }
 
 main().catch((error: unknown) => {
-  process.stderr.write(`pfconductor: ${formatErrorChain(error).replace(/^pfconductor: /, '')}\n`);
+  process.stderr.write(`pfconductor: ${formatErrorChain(error)}\n`);
   // An open world would keep the process alive.
   process.exit(exitCodeOf(errorCodeOf(error)));
 });

@@ -38,7 +38,7 @@ async function main(): Promise<void> {
 }
 
 main().catch((error: unknown) => {
-  process.stderr.write(`pfstore: ${formatErrorChain(error).replace(/^pfstore: /, '')}\n`);
+  process.stderr.write(`pfstore: ${formatErrorChain(error)}\n`);
   // An open world would keep the process alive.
   process.exit(exitCodeOf(errorCodeOf(error)));
 });

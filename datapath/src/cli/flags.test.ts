@@ -70,27 +70,27 @@ test('a list flag collects, --no- negates, -- ends the flags', () => {
 
 test('errors name the flag and what was wanted', () => {
   const cases: [string[], string][] = [
-    [['x', '--treads', '2'], 'serve: unknown flag --treads; did you mean --threads?'],
-    [['x', '--zzzzzz'], 'serve: unknown flag --zzzzzz; see serve --help'],
-    [['x', '--threads', '0'], 'serve: flag --threads is "0", wanted a whole number from 1 to 64'],
-    [['x', '--threads', '2.5'], 'serve: flag --threads is "2.5", wanted a whole number from 1 to 64'],
-    [['x', '--threads'], 'serve: flag --threads needs a value: --threads N'],
-    [['x', '--threads', '1', '--threads', '2'], 'serve: flag --threads is given twice; give it once'],
-    [['x', '--mode', 'slow'], 'serve: flag --mode is "slow", wanted one of: fast, safe'],
+    [['x', '--treads', '2'], 'unknown flag --treads; did you mean --threads?'],
+    [['x', '--zzzzzz'], 'unknown flag --zzzzzz; see serve --help'],
+    [['x', '--threads', '0'], 'flag --threads is "0", wanted a whole number from 1 to 64'],
+    [['x', '--threads', '2.5'], 'flag --threads is "2.5", wanted a whole number from 1 to 64'],
+    [['x', '--threads'], 'flag --threads needs a value: --threads N'],
+    [['x', '--threads', '1', '--threads', '2'], 'flag --threads is given twice; give it once'],
+    [['x', '--mode', 'slow'], 'flag --mode is "slow", wanted one of: fast, safe'],
     [
       ['x', '--limit', '12 bananas'],
-      'serve: flag --limit: cannot read size "12 bananas": write a number of bytes or one with K, M, G or T, such as 128G',
+      'flag --limit: cannot read size "12 bananas": write a number of bytes or one with K, M, G or T, such as 128G',
     ],
     [
       ['x', '--tcp', 'localhost'],
-      'serve: flag --tcp: cannot read address "localhost": write HOST:PORT, such as 127.0.0.1:10809 or [::1]:10809',
+      'flag --tcp: cannot read address "localhost": write HOST:PORT, such as 127.0.0.1:10809 or [::1]:10809',
     ],
     [
       ['x', '--read-only=yes'],
-      'serve: flag --read-only takes no value, but "yes" was given; write --read-only or --no-read-only',
+      'flag --read-only takes no value, but "yes" was given; write --read-only or --no-read-only',
     ],
-    [[], 'serve: SOURCE is missing: what to serve'],
-    [['x', 'y'], 'serve: unexpected argument "y": only SOURCE is taken'],
+    [[], 'SOURCE is missing: what to serve'],
+    [['x', 'y'], 'unexpected argument "y": only SOURCE is taken'],
   ];
   for (const [argv, message] of cases)
     assert.is(
@@ -107,7 +107,7 @@ test('a required flag must be given', () => {
   } as const;
   assert.is(
     messageOf(() => parseFlags(strict, [])),
-    'join: flag --node TEXT is required: name of this node',
+    'flag --node TEXT is required: name of this node',
   );
   const result = parseFlags(strict, ['--node', 'n1']);
   assert.is(result.isHelp ? '' : result.flags.node, 'n1');
@@ -150,7 +150,7 @@ test('findCommand() takes the longest match and suggests the nearest', () => {
   assert.is(findCommand('pfcli', commands, ['--help']), null);
   assert.is(
     messageOf(() => findCommand('pfcli', commands, ['statsu'])),
-    'pfcli: unknown command "statsu"; did you mean "status"?',
+    'unknown command "statsu"; did you mean "status"?',
   );
 });
 

@@ -36,7 +36,6 @@ export function parseFlags<const Flags extends Record<string, FlagSpec>>(
     if (flag.spec.kind === 'boolean') {
       if (flag.inlineValue !== undefined) {
         fail(
-          spec,
           `flag ${flag.shown} takes no value, but "${flag.inlineValue}" was given; write ${flag.shown} or --no-${flag.shown.slice(2)}`,
         );
       }
@@ -44,11 +43,11 @@ export function parseFlags<const Flags extends Record<string, FlagSpec>>(
       continue;
     }
     const text = flag.inlineValue ?? argv[index];
-    if (text === undefined) fail(spec, `flag ${flag.shown} needs a value: ${flag.shown} ${placeholderOf(flag.spec)}`);
+    if (text === undefined) fail(`flag ${flag.shown} needs a value: ${flag.shown} ${placeholderOf(flag.spec)}`);
     if (flag.inlineValue === undefined) index += 1;
     if (flag.spec.kind === 'list') ((values[flag.name] ??= []) as string[]).push(text);
-    else if (flag.name in values) fail(spec, `flag ${flag.shown} is given twice; give it once`);
-    else values[flag.name] = readValue(spec, flag.shown, flag.spec, text);
+    else if (flag.name in values) fail(`flag ${flag.shown} is given twice; give it once`);
+    else values[flag.name] = readValue(flag.shown, flag.spec, text);
   }
   fillDefaults(spec, values);
   checkArguments(spec, words);
@@ -74,7 +73,7 @@ export function findCommand(
   const typed = (firstFlag < 0 ? argv : argv.slice(0, firstFlag)).slice(0, 2).join(' ');
   const nearest = suggestionFor(typed, commands);
   const advice = nearest === null ? `see ${program} --help` : `did you mean "${nearest}"?`;
-  throw new PfError('INVALID_ARGUMENT', `${program}: unknown command "${typed}"; ${advice}`);
+  fail(`unknown command "${typed}"; ${advice}`);
 }
 
 /** The nearest of `candidates` in edit distance, or null when none is near. */
@@ -112,32 +111,32 @@ function findFlag(command: CommandSpec, word: string): FoundFlag {
   }
   const nearest = suggestionFor(typed, [...Object.keys(command.flags).map(flagText), '--help']);
   const advice = nearest === null ? `see ${command.name} --help` : `did you mean ${nearest}?`;
-  return fail(command, `unknown flag ${typed}; ${advice}`);
+  return fail(`unknown flag ${typed}; ${advice}`);
 }
 
-function readValue(command: CommandSpec, shown: string, spec: Exclude<FlagSpec, BooleanFlag | ListFlag>, text: string): unknown {
+function readValue(shown: string, spec: Exclude<FlagSpec, BooleanFlag | ListFlag>, text: string): unknown {
   if (spec.kind === 'string') {
     if (spec.choices !== undefined && !spec.choices.includes(text)) {
-      fail(command, `flag ${shown} is "${text}", wanted one of: ${spec.choices.join(', ')}`);
+      fail(`flag ${shown} is "${text}", wanted one of: ${spec.choices.join(', ')}`);
     }
     return text;
   }
-  if (spec.kind === 'integer') return readInteger(command, shown, spec, text);
+  if (spec.kind === 'integer') return readInteger(shown, spec, text);
   try {
     return spec.kind === 'size' ? parseSize(text) : parseTcpAddress(text);
   } catch (error) {
-    throw new PfError('INVALID_ARGUMENT', `${command.name}: flag ${shown}: ${(error as Error).message}`);
+    fail(`flag ${shown}: ${(error as Error).message}`);
   }
 }
 
-function readInteger(command: CommandSpec, shown: string, spec: IntegerFlag, text: string): number {
+function readInteger(shown: string, spec: IntegerFlag, text: string): number {
   const value = /^-?\d+$/.test(text) ? Number(text) : NaN;
   const minimum = spec.minimum ?? Number.MIN_SAFE_INTEGER;
   const maximum = spec.maximum ?? Number.MAX_SAFE_INTEGER;
   if (!(value >= minimum && value <= maximum)) {
     const isBounded = spec.minimum !== undefined || spec.maximum !== undefined;
     const wanted = isBounded ? `a whole number from ${spec.minimum ?? 'any'} to ${spec.maximum ?? 'any'}` : 'a whole number';
-    fail(command, `flag ${shown} is "${text}", wanted ${wanted}`);
+    fail(`flag ${shown} is "${text}", wanted ${wanted}`);
   }
   return value;
 }
@@ -146,7 +145,7 @@ function fillDefaults(command: CommandSpec, values: Record<string, unknown>): vo
   for (const [name, spec] of Object.entries(command.flags)) {
     if (name in values) continue;
     if (spec.kind !== 'boolean' && spec.isRequired === true) {
-      fail(command, `flag ${flagText(name)} ${placeholderOf(spec)} is required: ${spec.help}`);
+      fail(`flag ${flagText(name)} ${placeholderOf(spec)} is required: ${spec.help}`);
     }
     if (spec.kind === 'boolean') values[name] = spec.default ?? false;
     else if (spec.kind === 'list') values[name] = [];
@@ -159,17 +158,17 @@ function checkArguments(command: CommandSpec, words: readonly string[]): void {
   const needed = specs.filter((spec) => spec.isOptional !== true);
   if (words.length < needed.length) {
     const missing = needed[words.length]!;
-    fail(command, `${missing.name} is missing: ${missing.help}`);
+    fail(`${missing.name} is missing: ${missing.help}`);
   }
   const takesMore = specs.at(-1)?.isRepeated === true;
   if (words.length > specs.length && !takesMore) {
     const wanted = specs.length === 0 ? 'no argument is taken' : `only ${specs.map((spec) => spec.name).join(' ')} is taken`;
-    fail(command, `unexpected argument "${words[specs.length]}": ${wanted}`);
+    fail(`unexpected argument "${words[specs.length]}": ${wanted}`);
   }
 }
 
-function fail(command: CommandSpec, message: string): never {
-  throw new PfError('INVALID_ARGUMENT', `${command.name}: ${message}`);
+function fail(message: string): never {
+  throw new PfError('INVALID_ARGUMENT', message);
 }
 
 function editDistance(a: string, b: string): number {

@@ -2,6 +2,7 @@
 import { PfError } from '../base/errors.ts';
 import type { Address } from '../world/network.ts';
 import { BUSY_POLL_FLAG } from './busy-poll-flag.ts';
+import { CONDUCTOR_FLAG } from './conductor-flag.ts';
 import type { CommandSpec, FlagValues } from './flag-spec.ts';
 
 export const NBD_SERVE = {
@@ -15,7 +16,7 @@ export const NBD_SERVE = {
     readOnly: { kind: 'boolean', help: 'refuse writes' },
     threads: { kind: 'integer', help: 'for memory: threads that share the clients', minimum: 1, maximum: 64, default: 1 },
     busyPollUs: BUSY_POLL_FLAG,
-    conductor: { kind: 'list', help: 'for a volume: a conductor of its cluster', placeholder: 'HOST:PORT' },
+    conductor: CONDUCTOR_FLAG,
     connections: { kind: 'integer', help: 'for a volume: TCP connections to each store', minimum: 1, maximum: 16, default: 1 },
     storeDisk: {
       kind: 'list',
@@ -37,16 +38,16 @@ export const NBD_SERVE = {
   examples: [
     'nbd-serve memory:1G --unix /run/nbd.sock',
     'nbd-serve file:/var/lib/disk.img --tcp 127.0.0.1:10809 --export disk',
-    'nbd-serve volume:test_v1 --unix /run/test_v1.sock --conductor 127.0.0.1:49180',
+    'nbd-serve volume:test_v1 --unix /run/test_v1.sock --conductor 10.0.0.1:49180',
   ],
 } as const satisfies CommandSpec;
 
 export type NbdServeFlags = FlagValues<(typeof NBD_SERVE)['flags']>;
 
 /** Errors: INVALID_ARGUMENT unless exactly one is given. */
-export function listenAddress(program: string, unix: string | undefined, tcp: Address | undefined): Address {
+export function listenAddress(unix: string | undefined, tcp: Address | undefined): Address {
   if ((unix === undefined) === (tcp === undefined)) {
-    throw new PfError('INVALID_ARGUMENT', `${program}: give either --unix PATH or --tcp HOST:PORT`);
+    throw new PfError('INVALID_ARGUMENT', `give either --unix PATH or --tcp HOST:PORT`);
   }
   return tcp ?? { kind: 'unix', path: unix! };
 }

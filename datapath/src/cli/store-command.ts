@@ -47,6 +47,6 @@ export function disksOf(texts: readonly string[], isForced: boolean, confirmed: 
   if (unconfirmed === undefined) return disks;
   throw new PfError(
     'INVALID_ARGUMENT',
-    `pfstore: --format force erases "${unconfirmed.path}": confirm it with --erase ${unconfirmed.path}`,
+    `--format force erases "${unconfirmed.path}": confirm it with --erase ${unconfirmed.path}`,
   );
 }

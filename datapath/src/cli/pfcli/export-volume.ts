@@ -18,7 +18,7 @@ export const exportVolume = verb(
     examples: ['pfcli export_volume -v test_v1 --unix /tmp/test_v1.sock'],
   },
   async (context, flags) => {
-    const address = listenAddress('pfcli export_volume', flags.unix, flags.tcp);
+    const address = listenAddress(flags.unix, flags.tcp);
     const world = await context.openWholeWorld();
     // The address first: attaching the volume fences its other writers, which a command that cannot serve must not do.
     const server = await serveNbd(world, { address, exports: [] });

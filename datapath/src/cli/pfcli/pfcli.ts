@@ -3,6 +3,7 @@
 import { exitCodeOf } from '../../api/errors.ts';
 import { errorCodeOf, formatErrorChain } from '../../base/errors.ts';
 import type { World } from '../../world/world.ts';
+import { conductorAddresses } from '../conductor-flag.ts';
 import { findCommand, parseFlags } from '../flags.ts';
 import { VERBS } from './verb-table.ts';
 import type { ControlWorld, VerbContext } from './verb.ts';
@@ -15,8 +16,6 @@ export interface Terminal {
   openControlWorld(): Promise<ControlWorld & { close(): Promise<void> }>;
   openWholeWorld(): Promise<World>;
 }
-
-const DEFAULT_CONDUCTOR = '127.0.0.1:49180';
 
 /** Returns the exit code: 0, the code of the error, or what the verb says. */
 export async function runPfcli(argv: readonly string[], terminal: Terminal): Promise<number> {
@@ -34,7 +33,7 @@ export async function runPfcli(argv: readonly string[], terminal: Terminal): Pro
     }
     return await runVerb(terminal, parsed.flags, (context) => verb.run(context, parsed.flags));
   } catch (error) {
-    terminal.error(`pfcli: ${formatErrorChain(error).replace(/^pfcli:? ?/, '')}`);
+    terminal.error(`pfcli: ${formatErrorChain(error)}`);
     return exitCodeOf(errorCodeOf(error));
   }
 }
@@ -47,8 +46,7 @@ async function runVerb(
   const { ConductorClient } = await import('../../api/conductor-client.ts');
   const control = await terminal.openControlWorld();
   let whole: World | null = null;
-  const given = flags['conductor'] as readonly string[];
-  const addresses = given.length > 0 ? given : (terminal.environment['PUREFLASH_CONDUCTOR'] ?? DEFAULT_CONDUCTOR).split(',');
+  const addresses = conductorAddresses(flags['conductor'] as readonly string[], terminal.environment);
   try {
     return await run({
       world: control,

@@ -1,6 +1,7 @@
 // What a verb of pfcli is, and what it may use. A verb prints through its context and fails with a PfError.
 import type { ConductorClient } from '../../api/conductor-client.ts';
 import type { World } from '../../world/world.ts';
+import { CONDUCTOR_FLAG } from '../conductor-flag.ts';
 import type { CommandSpec, FlagSpec, FlagValues } from '../flag-spec.ts';
 
 /** The part of a world that talks to daemons; opened in a few milliseconds. */
@@ -34,12 +35,7 @@ export function verb<const Flags extends Record<string, FlagSpec>>(
 }
 
 export const COMMON_FLAGS = {
-  conductor: {
-    kind: 'list',
-    short: 'c',
-    placeholder: 'HOST:PORT',
-    help: 'a conductor; may be given several times (default: PUREFLASH_CONDUCTOR, or 127.0.0.1:49180)',
-  },
+  conductor: CONDUCTOR_FLAG,
   timeout: { kind: 'integer', minimum: 1, default: 3, help: 'seconds to wait for a conductor that can be reached' },
   json: { kind: 'boolean', help: "print the reply as JSON, with the conductor's field names" },
 } as const satisfies Record<string, FlagSpec>;
