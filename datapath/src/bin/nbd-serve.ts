@@ -2,21 +2,14 @@
 // a volume whose primary it is takes no network.
 import { errorCodeOf, formatErrorChain } from '../base/errors.ts';
 import { exitCodeOf } from '../api/errors.ts';
-import { formatHostPort } from '../api/host-port.ts';
-import { openBlockSource, type BlockSource, type BlockSourceOptions } from '../cli/block-sources.ts';
 import { conductorAddresses } from '../cli/conductor-flag.ts';
-import { parseDiskFlag } from '../cli/disk-flag.ts';
 import { parseFlags } from '../cli/flags.ts';
-import { listenAddress, NBD_SERVE, type NbdServeFlags } from '../cli/nbd-serve-command.ts';
+import { listenAddress, NBD_SERVE } from '../cli/nbd-serve-command.ts';
 import { serveNbd } from '../nbd/index.ts';
-import { startStore, type Store } from '../store/store.ts';
 import { formatAddress } from '../world/network.ts';
 import { openNodeWorld } from '../world/node/node-world.ts';
-import type { World } from '../world/world.ts';
+import { openSource, startOwnStore } from './nbd-serve-store.ts';
 import { sharedContentsFor, startThreads } from './nbd-serve-threads.ts';
-
-/** How long a volume may take to appear at a conductor that knows the store in this process. */
-const VOLUME_PATIENCE_MS = 60_000;
 
 async function main(): Promise<void> {
   const command = parseFlags(NBD_SERVE, process.argv.slice(2));
@@ -47,33 +40,6 @@ async function main(): Promise<void> {
   };
   process.once('SIGINT', () => void stop());
   process.once('SIGTERM', () => void stop());
-}
-
-async function startOwnStore(world: World, flags: NbdServeFlags, conductors: readonly string[]): Promise<Store> {
-  const store = await startStore(world, {
-    disks: flags.storeDisk.map(parseDiskFlag),
-    host: flags.storeHost,
-    dataAddress: formatHostPort(flags.storeData.host, flags.storeData.port),
-    httpAddress: formatHostPort(flags.storeHttp.host, flags.storeHttp.port),
-    conductors,
-    format: 'blank-only',
-  });
-  await store.registered;
-  return store;
-}
-
-/** With a store of our own the volume may still have to be created: it needs that store. */
-async function openSource(world: World, name: string, options: BlockSourceOptions, store: Store | null): Promise<BlockSource> {
-  if (store === null) return openBlockSource(world, name, options);
-  const deadline = world.clock.now() + VOLUME_PATIENCE_MS;
-  for (;;) {
-    try {
-      return await openBlockSource(world, name, { ...options, localLink: { storeId: store.storeId, link: store.link } });
-    } catch (error) {
-      if (errorCodeOf(error) !== 'NOT_FOUND' || world.clock.now() >= deadline) throw error;
-    }
-    await world.clock.sleep(100);
-  }
 }
 
 main().catch((error: unknown) => {

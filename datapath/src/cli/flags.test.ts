@@ -85,10 +85,7 @@ test('errors name the flag and what was wanted', () => {
       ['x', '--tcp', 'localhost'],
       'flag --tcp: cannot read address "localhost": write HOST:PORT, such as 127.0.0.1:10809 or [::1]:10809',
     ],
-    [
-      ['x', '--read-only=yes'],
-      'flag --read-only takes no value, but "yes" was given; write --read-only or --no-read-only',
-    ],
+    [['x', '--read-only=yes'], 'flag --read-only takes no value, but "yes" was given; write --read-only or --no-read-only'],
     [[], 'SOURCE is missing: what to serve'],
     [['x', 'y'], 'unexpected argument "y": only SOURCE is taken'],
   ];
