@@ -206,7 +206,7 @@ export const MUTATIONS: readonly Mutation[] = [
     find: 'if (!this.hasNoSpace || this.isStopped) {',
     replace: 'if (this.hasNoSpace) this.#status = STATUS_NO_SPACE;\n      if (this.pending === 0) {',
     why: 'replicas differ after a refused write',
-    tests: [STORIES],
+    tests: [`${STORE}/space.test.ts`],
   },
   {
     name: 'a new connection is served before the old one has ended',
