@@ -2,7 +2,8 @@
 import { createHash } from 'node:crypto';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { canonicalJson, compareConfigs, hashConfig } from './config-change.ts';
+import { canonicalJson } from '../base/json.ts';
+import { compareConfigs, hashConfig } from './config-change.ts';
 
 const world = { sha256: (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex') };
 

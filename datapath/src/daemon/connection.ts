@@ -9,7 +9,7 @@ import { formatErrorChain, PfError } from '../base/errors.ts';
 import type { Timer } from '../world/clock.ts';
 import type { Stream } from '../world/network.ts';
 import type { World } from '../world/world.ts';
-import type { Json } from './config-change.ts';
+import type { Json } from '../base/json.ts';
 import { CONTROL_PROTOCOL, encodeFrame, FrameReader, type Frame, type Hello } from './control-frames.ts';
 
 export interface ConnectionTimings {

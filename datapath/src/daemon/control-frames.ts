@@ -2,7 +2,7 @@
 // Version 1. The daemon speaks first (hello); then the manager asks, and each request gets one reply with its id.
 // Called by control-server.ts and connection.ts. Whoever breaks a limit or a shape loses the connection.
 import { ERROR_CODES, PfError, type ErrorCode } from '../base/errors.ts';
-import type { Json } from './config-change.ts';
+import type { Json } from '../base/json.ts';
 
 export const CONTROL_PROTOCOL = 1;
 export const FRAME_BYTES_MAX = 1024 * 1024;

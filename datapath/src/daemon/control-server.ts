@@ -4,7 +4,7 @@
 import { errorCodeOf, formatErrorChain, PfError } from '../base/errors.ts';
 import type { Listener, Stream } from '../world/network.ts';
 import type { World } from '../world/world.ts';
-import type { Json } from './config-change.ts';
+import type { Json } from '../base/json.ts';
 import { CONTROL_PROTOCOL, encodeFrame, FrameReader, type Frame, type Request } from './control-frames.ts';
 
 /** Errors become refusals with their code. */

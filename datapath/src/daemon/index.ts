@@ -1,5 +1,5 @@
 // The door of the daemon-management library: the manager's half, and what a daemon's main file needs.
-export { compareConfigs, hashConfig, type ConfigChange, type ConfigHashes, type Json, type JsonObject } from './config-change.ts';
+export { compareConfigs, hashConfig, type ConfigChange, type ConfigHashes } from './config-change.ts';
 export type { ConnectionTimings } from './connection.ts';
 export { ControlServer, type ControlHandler, type ControlServerOptions } from './control-server.ts';
 export { MuxServer, type MuxHandler } from './mux-server.ts';

@@ -1,7 +1,7 @@
 // The daemon's half of a mux service: many logical services in one process, known by name and by the hash of their configuration.
 // Its handlers go into a ControlServer. Each step may be repeated: a manager that lost an answer sends it again.
 import { PfError } from '../base/errors.ts';
-import type { Json, JsonObject } from './config-change.ts';
+import type { Json, JsonObject } from '../base/json.ts';
 import type { ControlHandler } from './control-server.ts';
 import { Mutex } from './mutex.ts';
 

@@ -2,7 +2,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { eventually } from '../world/testing/contract-world.ts';
-import type { JsonObject } from './config-change.ts';
+import type { JsonObject } from '../base/json.ts';
 import { MuxService } from './mux-service.ts';
 import { define, inRig, messageOf, processesOf, type Rig } from './testing/daemon-rig.ts';
 

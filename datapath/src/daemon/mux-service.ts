@@ -5,7 +5,8 @@
 import { errorCodeOf, formatErrorChain, PfError } from '../base/errors.ts';
 import type { Timer } from '../world/clock.ts';
 import type { World } from '../world/world.ts';
-import { hashJson, type Json, type JsonObject } from './config-change.ts';
+import type { Json, JsonObject } from '../base/json.ts';
+import { hashJson } from './config-change.ts';
 import { planMux, type MuxStep } from './mux-plan.ts';
 import { Service, type ServiceDefinition, type ServiceListener, type ServicePlaces } from './service.ts';
 import { Watchers } from './watchers.ts';

@@ -1,7 +1,7 @@
 // The kinds of daemons that a program manages. A new daemon is one file, which exports its kind, and one line in the list that the
 // program gives to the registry.
 import { PfError } from '../base/errors.ts';
-import type { JsonObject } from './config-change.ts';
+import type { JsonObject } from '../base/json.ts';
 import type { ServiceDefinition } from './service.ts';
 
 /** What one service of the kind belongs to: one on each node, one for each volume, or one in the cluster. */

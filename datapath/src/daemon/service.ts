@@ -4,10 +4,11 @@
 // and each waits until its own wish came true or was replaced.
 import { unreachable } from '../base/assert.ts';
 import { formatErrorChain, PfError } from '../base/errors.ts';
+import { canonicalJson, type Json, type JsonObject } from '../base/json.ts';
 import type { Timer } from '../world/clock.ts';
 import { formatExit } from '../world/processes.ts';
 import type { World } from '../world/world.ts';
-import { canonicalJson, hashConfig, type ConfigHashes, type Json, type JsonObject } from './config-change.ts';
+import { hashConfig, type ConfigHashes } from './config-change.ts';
 import { Connection, DEFAULT_CONNECTION_TIMINGS, type ConnectionTimings } from './connection.ts';
 import { Mutex } from './mutex.ts';
 import { fileStem, type RecordFolder } from './process-record.ts';

@@ -5,7 +5,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { silentLogger } from '../../world/log.ts';
 import { openNodeWorld } from '../../world/node/node-world.ts';
-import type { Json } from '../config-change.ts';
+import type { Json } from '../../base/json.ts';
 import { ControlServer } from '../control-server.ts';
 import { MuxServer } from '../mux-server.ts';
 

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { silentLogger } from '../../world/log.ts';
 import { openNodeWorld } from '../../world/node/node-world.ts';
 import type { World } from '../../world/world.ts';
-import type { JsonObject } from '../config-change.ts';
+import type { JsonObject } from '../../base/json.ts';
 import { RecordFolder } from '../process-record.ts';
 import { Service, type ServiceDefinition, type ServicePlaces, type ServiceTimings } from '../service.ts';
 

@@ -1,0 +1,44 @@
+// Fields that several kinds have: names, nodes, conditions, what pods may need.
+import { anything, integer, list, map, object, oneOf, optional, string } from '../schema.ts';
+
+export const NAME = '^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$';
+export const ABSOLUTE_PATH = '^/[^/\\x00]+(/[^/\\x00]+)*$';
+
+export const nodeName = (description: string) => string(description, { minLength: 1, pattern: NAME });
+
+export const labels = (description: string) => map(description, string('Value of the label.', { maxLength: 63 }));
+
+export const resources = optional(
+  anything<{ readonly requests?: Record<string, string>; readonly limits?: Record<string, string> }>(
+    'Requests and limits of the container, as in a pod.',
+  ),
+);
+
+export const tolerations = optional(list('Taints that the pods tolerate, as in a pod.', anything('A toleration.')));
+
+export const conditions = optional(
+  list(
+    'What is true of the object at present.',
+    object('A condition.', {
+      type: string('What it tells of.', { maxLength: 316 }),
+      status: oneOf('Whether it is so.', ['True', 'False', 'Unknown']),
+      observedGeneration: optional(integer('Generation of the object that this was found for.', { minimum: 0 })),
+      lastTransitionTime: string('When the status changed last.', { format: 'date-time' }),
+      reason: string('One word for programs.', { minLength: 1, maxLength: 1024, pattern: '^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$' }),
+      message: string('A sentence for people.', { maxLength: 32768 }),
+    }),
+    { keys: ['type'] },
+  ),
+);
+
+export const observedGeneration = optional(integer('Generation that the operator has looked at last.', { minimum: 0 }));
+
+/** A size in bytes: "100Gi", "1500M", 4096. Null when it is none. */
+export function bytesOf(quantity: string | number): number | null {
+  const match = /^([1-9][0-9]{0,17})(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$/.exec(String(quantity));
+  if (match === null) return null;
+  const unit = match[2] ?? '';
+  const power = ['', 'k', 'm', 'g', 't', 'p'].indexOf(unit.charAt(0).toLowerCase());
+  const bytes = Number(match[1]) * (unit.endsWith('i') ? 1024 : 1000) ** power;
+  return Number.isSafeInteger(bytes) ? bytes : null;
+}
