@@ -1,6 +1,6 @@
 # The one front door. Every target works from a clean clone: what it needs is set up first.
 .DEFAULT_GOAL := help
-.PHONY: help setup check test full fast run clean-run sim mutants bench coverage generate format clean
+.PHONY: help setup check test full fast run clean-run e2e kube sim mutants bench coverage generate format clean
 MAKEFLAGS += --no-print-directory
 
 NODE := node_modules/.bin/node
@@ -8,7 +8,7 @@ NODE := node_modules/.bin/node
 export NODE_COMPILE_CACHE ?= $(CURDIR)/build/compile-cache
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo '  Variables: ONLY=nbd,volume (part of a path)  JOBS=2  PF_PORTS=io_uring|libuv  SEED=n  SEEDS=n FROM=n  ONCE=1'
 
@@ -36,6 +36,12 @@ run: setup ## a local cluster on file-backed disks, until Ctrl-C (ONCE=1: walk t
 
 clean-run: ## remove what `make run` left on the disk
 	rm -rf build/run
+
+e2e: setup ## the suites on real Kubernetes, the long ones too (ONLY=... narrows it)
+	@$(NODE) e2e/run/run-tests.ts --long --only '$(or $(ONLY),e2e/kube)'
+
+kube: setup ## a Kubernetes cluster of one node on this machine, until Ctrl-C (as root; ONCE=1: run a pod and exit)
+	@ONCE='$(ONCE)' $(NODE) e2e/kube/make-kube.ts
 
 SEEDS ?= 100
 FROM ?= 1

@@ -1,5 +1,6 @@
 // The files that are written from the source and checked in: `make generate` writes them, repository.test.ts fails
 // when one differs from what would be written now. A new generated file is one more entry here.
+import { crdFiles } from '@pureflash/operator/api';
 import { LAYERS } from './layers.ts';
 
 export interface GeneratedFile {
@@ -7,7 +8,10 @@ export interface GeneratedFile {
   readonly render: () => string;
 }
 
-export const GENERATED_FILES: readonly GeneratedFile[] = [{ path: 'docs/reference/layers.md', render: renderLayers }];
+export const GENERATED_FILES: readonly GeneratedFile[] = [
+  { path: 'docs/reference/layers.md', render: renderLayers },
+  ...crdFiles().map(({ path, text }) => ({ path, render: () => text })),
+];
 
 /** `read` returns the text of a path, or null where there is none. */
 export function driftOffences(files: readonly GeneratedFile[], read: (path: string) => string | null): string[] {

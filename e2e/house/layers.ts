@@ -50,7 +50,11 @@ export const LAYERS: readonly Layer[] = [
   layer('conductor', ['base', 'world', 'api', 'consensus'], 'the service that plans and keeps the cluster'),
   layer('attach', ['base', 'world', 'api', 'block', 'nbd', 'volume', 'daemon'], 'the service that maps volumes into a node'),
   layer('pfsd', ['base', 'world', 'api', 'block', 'volume', 'pfs', 'daemon'], 'the service that mounts PFS for other processes'),
-  layer('cli', ['base', 'world', 'api', 'block', 'nbd', 'volume', 'pfs'], 'the command lines; marries volumes to NBD'),
+  layer(
+    'cli',
+    ['base', 'world', 'api', 'block', 'daemon', 'nbd', 'volume', 'pfs'],
+    'the command lines; marries volumes to NBD, and daemons to their control sockets',
+  ),
   layer('sim', ALL_BUT_MAIN, 'the simulated world: tests and bin/sim only'),
   { ...layer('bin', [...ALL_BUT_MAIN, 'sim', 'world/node'], 'main files'), isDoor: true },
 ];

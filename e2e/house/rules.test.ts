@@ -100,6 +100,8 @@ test('world: operator and csi keep node:* in their adapter folders', () => {
   const text = "import { readFile } from 'node:fs';\n";
   assert.is(nodeImportOffences({ path: 'csi/src/node/a.ts', text }).length, 1);
   assert.is(nodeImportOffences({ path: 'csi/src/host/a.ts', text }).length, 0);
+  assert.is(nodeImportOffences({ path: 'operator/src/local/a.ts', text }).length, 1);
+  assert.is(nodeImportOffences({ path: 'operator/src/local/host/a.ts', text }).length, 0);
 });
 
 test('sizes: a file of 601 lines, a function of 71 and a README of 41 are refused', () => {

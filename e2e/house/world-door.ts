@@ -22,7 +22,7 @@ const FORBIDDEN: ReadonlyMap<string, string> = new Map([
 ]);
 
 const GUARDED = /^(datapath|operator|csi)\/src\//;
-const ADAPTERS = /^(datapath\/src\/(world\/node|bin)|operator\/src\/(kube|bin)|csi\/src\/(host|bin))\//;
+const ADAPTERS = /^(datapath\/src\/(world\/node|bin)|operator\/src\/(kube|bin|local\/host)|csi\/src\/(host|bin))\//;
 /** The simulator lets promises settle by one real turn of the loop, and forbids the machine's clocks by name: in these two files only. */
 const EXEMPT: ReadonlySet<string> = new Set(['datapath/src/sim/drain.ts', 'datapath/src/sim/throwing-globals.ts']);
 

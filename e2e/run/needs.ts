@@ -1,10 +1,12 @@
 // Says whether this machine has what a test file needs. Called by run-tests.ts once per word.
 //   root        user 0                      native     the built addon
 //   io_uring    the kernel lets us use it   /dev/fuse  any absolute path: it must exist
-//   libnbd-python  Debian's nbd module      any other word: a command on the path
+//   libnbd-python  Debian's nbd module      kube       the Kubernetes programs, or a Go to build them
+//   any other word: a command on the path
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { canHaveBinaries } from '../kube/binaries.ts';
 
 const PROBE_MS_MAX = 10_000;
 
@@ -13,6 +15,11 @@ export type NeedCheck = (need: string) => boolean;
 /** The first need that is not met, or null. */
 export function missingNeed(needs: readonly string[], check: NeedCheck): string | null {
   return needs.find((need) => !check(need)) ?? null;
+}
+
+/** The need as a person reads it. */
+export function sayNeed(need: string): string {
+  return need === 'kube' ? 'kube (Go 1.26 to build the Kubernetes programs, or KUBEBUILDER_ASSETS with all of them)' : need;
 }
 
 /** A check of this machine that asks each question once. */
@@ -32,6 +39,7 @@ function ask(root: string, need: string): boolean {
   if (need === 'native') return hasNativeAddon(root);
   if (need === 'io_uring') return hasNativeAddon(root) && canUseRing(root);
   if (need === 'libnbd-python') return spawnSync('/usr/bin/python3', ['-c', 'import nbd'], { stdio: 'ignore' }).status === 0;
+  if (need === 'kube') return canHaveBinaries();
   if (need.startsWith('/')) return existsSync(need);
   return isCommand(need);
 }

@@ -1,8 +1,10 @@
 // The test runner behind `make test`, `make check` and `make fast`: every *.test.ts of the workspaces is a child
 // process of this Node; the last line of the output is `N passed, N failed`, alone on its line.
-// usage: run-tests.ts [--checks] [--unit] [--only part,part]      environment: CI, JOBS, PF_PORTS, PF_FULL, BUDGET_S
+// usage: run-tests.ts [--checks] [--unit] [--long] [--only part,part]    environment: CI, JOBS, PF_PORTS, PF_FULL, BUDGET_S
+// What needs Kubernetes runs last: where its programs are not built yet, that takes minutes.
 // Fails on: any failed test, a file that crashes, hangs or prints no total, under CI=true a file left out
 // that is not optional, and a run in which no test ran at all.
+import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -21,6 +23,7 @@ const JOBS_DEFAULT = 2;
 /** PF_FULL=1: the long forms of the tests. */
 const isFull = process.env['PF_FULL'] === '1';
 const FULL_DEADLINE_FACTOR = 10;
+const KUBE_MISSING = 'the Kubernetes programs could not be built, as said above';
 const BUDGET_S_DEFAULT = isFull ? 180 * 60 : 35 * 60;
 
 async function main(): Promise<void> {
@@ -28,12 +31,17 @@ async function main(): Promise<void> {
     options: {
       checks: { type: 'boolean', default: false },
       unit: { type: 'boolean', default: false },
+      long: { type: 'boolean', default: isFull },
       only: { type: 'string', default: '' },
     },
   });
   const files = selectFiles(findTestFiles(ROOT), values.only, values.unit);
   const headers = new Map(files.map((file) => [file, parseTestHeader(readFileSync(join(ROOT, file), 'utf8'))]));
-  const plan = planTests(headers, process.env['PF_PORTS'] || null, machineNeeds(ROOT));
+  const plan = planTests(headers, {
+    portsWanted: process.env['PF_PORTS'] || null,
+    hasNeed: machineNeeds(ROOT),
+    runsLong: values.long,
+  });
 
   const summary = new Summary({ isCi: process.env['CI'] === 'true' });
   const budgetMs = Number(process.env['BUDGET_S'] || BUDGET_S_DEFAULT) * 1000;
@@ -43,10 +51,19 @@ async function main(): Promise<void> {
   };
 
   if (values.checks) await run(CHECKS, parallelism);
-  await run(plan.runs.filter((planned) => !planned.runsAlone).map(jobOf), parallelism);
-  await run(plan.runs.filter((planned) => planned.runsAlone).map(jobOf), 1);
+  const onKube = plan.runs.filter((planned) => planned.needsKube);
+  const others = plan.runs.filter((planned) => !planned.needsKube);
+  await run(others.filter((planned) => !planned.runsAlone).map(jobOf), parallelism);
+  await run(others.filter((planned) => planned.runsAlone).map(jobOf), 1);
   summary.leftOut(plan.leftOut);
+  if (onKube.length > 0 && hasKube()) await run(onKube.map(jobOf), 1);
+  else summary.leftOut(onKube.map(({ label }) => ({ label, reason: KUBE_MISSING, isOptional: false })));
   process.exitCode = summary.close();
+}
+
+/** Builds the Kubernetes programs where they are not built, with its progress on this terminal. */
+function hasKube(): boolean {
+  return spawnSync(process.execPath, ['e2e/kube/build-binaries.ts'], { stdio: 'inherit' }).status === 0;
 }
 
 function jobOf(planned: PlannedRun): Job {

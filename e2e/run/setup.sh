@@ -36,6 +36,12 @@ missing_packages() {
   has nbdkit || echo nbdkit
   { has nbdinfo && has nbdcopy; } || echo libnbd-bin
   /usr/bin/python3 -c 'import nbd' 2>/dev/null || echo python3-libnbd
+  # A Kubernetes node, which only root can start.
+  [ "$(id -u)" = 0 ] || return 0
+  has openssl || echo openssl
+  { has containerd && has ctr; } || echo containerd
+  has runc || echo runc
+  [ -x /usr/lib/cni/loopback ] || [ -x /opt/cni/bin/loopback ] || echo containernetworking-plugins
 }
 
 npm_packages() {

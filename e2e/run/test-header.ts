@@ -2,6 +2,7 @@
 //   // deadline: 300s         how long it may run (120 s unless told)
 //   // needs: root fio        what must be there (see needs.ts); otherwise the file is left out, with the reason
 //   // optional               being left out is no failure even under CI=true
+//   // long                   runs in `make e2e` and `make full` only
 //   // ports: both            run twice: on the machine's ports (the ring, where it can) and on libuv
 // Called by run-tests.ts.
 
@@ -9,6 +10,7 @@ export interface TestHeader {
   readonly deadlineMs: number;
   readonly needs: readonly string[];
   readonly isOptional: boolean;
+  readonly isLong: boolean;
   readonly runsOnBothPorts: boolean;
 }
 
@@ -30,6 +32,7 @@ export function parseTestHeader(source: string): TestHeader {
     deadlineMs: deadline === undefined ? DEADLINE_MS_DEFAULT : Number(deadline) * 1000,
     needs: needs === undefined ? [] : needs.trim().split(/[\s,]+/),
     isOptional: find(/^\/\/ optional\b/) !== undefined,
+    isLong: find(/^\/\/ long\b/) !== undefined,
     runsOnBothPorts: find(/^\/\/ ports: (both)\b/) !== undefined,
   };
 }

@@ -5,10 +5,16 @@ import { isEndToEnd, selectFiles } from './find-test-files.ts';
 import { Summary } from './summary.ts';
 import { parseTestHeader } from './test-header.ts';
 import { planTests } from './test-plan.ts';
+import type { PlanOptions, TestPlan } from './test-plan.ts';
+import type { TestHeader } from './test-header.ts';
 import { parseUvuReport } from './uvu-report.ts';
 
 const PLAIN = parseTestHeader('');
 const outcome = { label: 'a.test.ts', passed: 2, failed: 0, skipped: 0, durationMs: 1234, complaint: null, output: '' };
+
+function plan(files: ReadonlyMap<string, TestHeader>, options: Partial<PlanOptions> = {}): TestPlan {
+  return planTests(files, { portsWanted: null, hasNeed: () => true, runsLong: false, ...options });
+}
 
 function close(isCi: boolean, prepare: (summary: Summary) => void): { status: number; lines: string[] } {
   const lines: string[] = [];
@@ -18,14 +24,16 @@ function close(isCi: boolean, prepare: (summary: Summary) => void): { status: nu
 }
 
 test('a header declares deadline, needs, ports and optional', () => {
-  const text = '// What it proves.\n// deadline: 300s\n// needs: root fio /dev/fuse\n// ports: both\n// optional\nimport x;\n';
+  const text =
+    '// What it proves.\n// deadline: 300s\n// needs: root fio /dev/fuse\n// ports: both\n// optional\n// long\nimport x;\n';
   assert.equal(parseTestHeader(text), {
     deadlineMs: 300_000,
     needs: ['root', 'fio', '/dev/fuse'],
     isOptional: true,
+    isLong: true,
     runsOnBothPorts: true,
   });
-  assert.equal(PLAIN, { deadlineMs: 120_000, needs: [], isOptional: false, runsOnBothPorts: false });
+  assert.equal(PLAIN, { deadlineMs: 120_000, needs: [], isOptional: false, isLong: false, runsOnBothPorts: false });
   assert.is(parseTestHeader(`${'\n'.repeat(20)}// deadline: 300s\n`).deadlineMs, 120_000);
 });
 
@@ -39,7 +47,7 @@ test('files are chosen by parts of their paths', () => {
 
 test('a file for both ports runs twice where the ring works', () => {
   const files = new Map([['a.test.ts', { ...PLAIN, runsOnBothPorts: true }]]);
-  const labels = planTests(files, null, () => true).runs.map((run) => [run.label, run.ports]);
+  const labels = plan(files).runs.map((run) => [run.label, run.ports]);
   assert.equal(labels, [
     ['a.test.ts', null],
     ['a.test.ts (libuv)', 'libuv'],
@@ -48,12 +56,12 @@ test('a file for both ports runs twice where the ring works', () => {
 
 test('without io_uring a file for both ports runs on libuv, and the ring is named as left out', () => {
   const files = new Map([['a.test.ts', { ...PLAIN, runsOnBothPorts: true }]]);
-  const plan = planTests(files, null, () => false);
+  const planned = plan(files, { hasNeed: () => false });
   assert.equal(
-    plan.runs.map((run) => run.label),
+    planned.runs.map((run) => run.label),
     ['a.test.ts (libuv)'],
   );
-  assert.equal(plan.leftOut, [
+  assert.equal(planned.leftOut, [
     { label: 'a.test.ts (ring)', reason: 'needs io_uring, which this machine does not offer', isOptional: true },
   ]);
 });
@@ -64,16 +72,37 @@ test('the ports that the user names are the only ones', () => {
     ['b.test.ts', { ...PLAIN, runsOnBothPorts: true }],
   ]);
   assert.equal(
-    planTests(files, 'libuv', () => true).runs.map((run) => run.label),
+    plan(files, { portsWanted: 'libuv' }).runs.map((run) => run.label),
     ['a.test.ts (libuv)', 'b.test.ts (libuv)'],
   );
 });
 
 test('a file whose need is missing is left out with the reason', () => {
   const files = new Map([['a.test.ts', { ...PLAIN, needs: ['root', 'fio'] }]]);
-  const plan = planTests(files, null, (need) => need === 'root');
-  assert.equal(plan.runs, []);
-  assert.equal(plan.leftOut, [{ label: 'a.test.ts', reason: 'needs fio, which this machine does not have', isOptional: false }]);
+  const planned = plan(files, { hasNeed: (need) => need === 'root' });
+  assert.equal(planned.runs, []);
+  assert.equal(planned.leftOut, [
+    { label: 'a.test.ts', reason: 'needs fio, which this machine does not have', isOptional: false },
+  ]);
+});
+
+test('what a missing Kubernetes wants is said in full', () => {
+  const files = new Map([['a.test.ts', { ...PLAIN, needs: ['kube'] }]]);
+  const [entry] = plan(files, { hasNeed: () => false }).leftOut;
+  assert.is(
+    entry!.reason,
+    'needs kube (Go 1.26 to build the Kubernetes programs, or KUBEBUILDER_ASSETS with all of them), which this machine does not have',
+  );
+});
+
+test('a long file runs only where it is asked for, and is no failure elsewhere', () => {
+  const files = new Map([['a.test.ts', { ...PLAIN, isLong: true, needs: ['kube'] }]]);
+  const reason = 'takes long: `make e2e` and `make full` run it';
+  assert.equal(plan(files), { runs: [], leftOut: [{ label: 'a.test.ts', reason, isOptional: true }] });
+  assert.equal(
+    plan(files, { runsLong: true }).runs.map((run) => [run.label, run.needsKube]),
+    [['a.test.ts', true]],
+  );
 });
 
 test('the closing line is the last one and the status follows it', () => {

@@ -1,7 +1,7 @@
 // Decides what the runner runs: one entry per file and set of ports, or a reason to leave it out.
 // Called by run-tests.ts. Pure, so that every rule of the choice has a test.
 import { isEndToEnd } from './find-test-files.ts';
-import { missingNeed } from './needs.ts';
+import { missingNeed, sayNeed } from './needs.ts';
 import type { NeedCheck } from './needs.ts';
 import type { TestHeader } from './test-header.ts';
 
@@ -12,6 +12,8 @@ export interface PlannedRun {
   readonly label: string;
   readonly deadlineMs: number;
   readonly runsAlone: boolean;
+  /** Runs last, once the Kubernetes programs are built. */
+  readonly needsKube: boolean;
 }
 
 export interface LeftOut {
@@ -26,14 +28,25 @@ export interface TestPlan {
   readonly leftOut: readonly LeftOut[];
 }
 
-/** `portsWanted` is the user's PF_PORTS, or null; then a file that asks for both runs on both. */
-export function planTests(files: ReadonlyMap<string, TestHeader>, portsWanted: string | null, hasNeed: NeedCheck): TestPlan {
+export interface PlanOptions {
+  /** The user's PF_PORTS, or null; then a file that asks for both runs on both. */
+  readonly portsWanted: string | null;
+  readonly hasNeed: NeedCheck;
+  readonly runsLong: boolean;
+}
+
+export function planTests(files: ReadonlyMap<string, TestHeader>, { portsWanted, hasNeed, runsLong }: PlanOptions): TestPlan {
   const runs: PlannedRun[] = [];
   const leftOut: LeftOut[] = [];
   for (const [file, header] of files) {
+    if (header.isLong && !runsLong) {
+      leftOut.push({ label: file, reason: 'takes long: `make e2e` and `make full` run it', isOptional: true });
+      continue;
+    }
     const missing = missingNeed(header.needs, hasNeed);
     if (missing !== null) {
-      leftOut.push({ label: file, reason: `needs ${missing}, which this machine does not have`, isOptional: header.isOptional });
+      const reason = `needs ${sayNeed(missing)}, which this machine does not have`;
+      leftOut.push({ label: file, reason, isOptional: header.isOptional });
       continue;
     }
     const needsSecondRun = header.runsOnBothPorts && portsWanted === null;
@@ -44,7 +57,8 @@ export function planTests(files: ReadonlyMap<string, TestHeader>, portsWanted: s
     const portsOfRuns = needsSecondRun && hasNeed('io_uring') ? [null, 'libuv'] : [needsSecondRun ? 'libuv' : portsWanted];
     for (const ports of portsOfRuns) {
       const label = ports === null ? file : `${file} (${ports})`;
-      runs.push({ file, ports, label, deadlineMs: header.deadlineMs, runsAlone: isEndToEnd(file) });
+      const needsKube = header.needs.includes('kube');
+      runs.push({ file, ports, label, deadlineMs: header.deadlineMs, runsAlone: isEndToEnd(file), needsKube });
     }
   }
   return { runs, leftOut };

@@ -21,6 +21,8 @@ import {
   type HeartbeatRequest,
   type RecoveryDoneReply,
   type RecoveryDoneRequest,
+  type ReleaseVolumeReply,
+  type ResizeVolumeReply,
   type StoreInfo,
   type VolumeConfig,
   type VolumeInfo,
@@ -37,6 +39,25 @@ export interface OpenVolumeOptions extends CallOptions {
   readonly isReadOnly?: boolean;
   /** Open again with the epoch that this client holds: raises nothing; FENCED when another writer has attached since. */
   readonly attachEpoch?: number;
+  /** By which name the conductor remembers who has it attached for writing: a host, a node. "unknown" by default. */
+  readonly client?: string;
+}
+
+export interface CloseVolumeOptions extends CallOptions {
+  /** The epoch that the opening answered; a newer one in force means that the volume is somebody else's, and stays so. */
+  readonly attachEpoch: number;
+  /** Leaves alone a volume that has got the name since. */
+  readonly volumeId?: number;
+}
+
+export interface DetachVolumeOptions extends CallOptions {
+  /** Only while this one has it attached; when it has not, or not any more, nothing is done and the answer says who has. */
+  readonly client?: string;
+}
+
+export interface DeleteVolumeOptions extends CallOptions {
+  /** Also while somebody has it attached for writing. */
+  readonly force?: boolean;
 }
 
 export interface CreateVolumeOptions extends CallOptions {
@@ -81,7 +102,12 @@ export class ConductorClient {
   /** Errors: NOT_FOUND, FENCED, UNAVAILABLE (a shard has no primary that answers). */
   async openVolume(name: string, options: OpenVolumeOptions = {}): Promise<VolumeConfig> {
     const isReopen = options.isReadOnly === true || options.attachEpoch !== undefined;
-    const params = { volume_name: name, read_only: options.isReadOnly === true, attach_epoch: options.attachEpoch ?? null };
+    const params = {
+      volume_name: name,
+      read_only: options.isReadOnly === true,
+      attach_epoch: options.attachEpoch ?? null,
+      ...(options.client === undefined ? {} : { client: options.client }),
+    };
     const attempt = new Attempt(
       options,
       isReopen ? ATTEMPT_MS : SLOW_ATTEMPT_MS,
@@ -106,11 +132,31 @@ export class ConductorClient {
     return this.#call('create_volume', CONDUCTOR_ROUTES.create_volume, params, null, new Attempt(options));
   }
 
-  /** Errors: NOT_FOUND. */
-  async deleteVolume(name: string, options: CallOptions = {}): Promise<DeleteVolumeReply> {
+  /** Grows it; with the size that it has already it answers when every store in service knows of it. Errors: INVALID_ARGUMENT (smaller), NO_SPACE, NOT_FOUND, UNAVAILABLE. */
+  async resizeVolume(name: string, sizeBytes: number, options: CallOptions = {}): Promise<ResizeVolumeReply> {
     const attempt = new Attempt(options, SLOW_ATTEMPT_MS, 2 * SLOW_ATTEMPT_MS);
+    return this.#call('resize_volume', CONDUCTOR_ROUTES.resize_volume, { volume_name: name, size: sizeBytes }, null, attempt);
+  }
+
+  /** A writer lets go of the volume. Errors: NOT_FOUND. */
+  async closeVolume(name: string, options: CloseVolumeOptions): Promise<ReleaseVolumeReply> {
+    const params = { volume_name: name, volume_id: options.volumeId ?? 0, attach_epoch: options.attachEpoch };
+    return this.#call('close_volume', CONDUCTOR_ROUTES.close_volume, params, null, new Attempt(options));
+  }
+
+  /** Takes the volume away from whoever has it attached, and fences that writer. Errors: NOT_FOUND, UNAVAILABLE. */
+  async detachVolume(name: string, options: DetachVolumeOptions = {}): Promise<ReleaseVolumeReply> {
+    const attempt = new Attempt(options, SLOW_ATTEMPT_MS, 2 * SLOW_ATTEMPT_MS);
+    const params = { volume_name: name, ...(options.client === undefined ? {} : { client: options.client }) };
+    return this.#call('detach_volume', CONDUCTOR_ROUTES.detach_volume, params, null, attempt);
+  }
+
+  /** Errors: NOT_FOUND, INVALID_STATE (somebody has it attached for writing). */
+  async deleteVolume(name: string, options: DeleteVolumeOptions = {}): Promise<DeleteVolumeReply> {
+    const attempt = new Attempt(options, SLOW_ATTEMPT_MS, 2 * SLOW_ATTEMPT_MS);
+    const params = { volume_name: name, ...(options.force === true ? { force: true } : {}) };
     try {
-      return await this.#call('delete_volume', CONDUCTOR_ROUTES.delete_volume, { volume_name: name }, null, attempt);
+      return await this.#call('delete_volume', CONDUCTOR_ROUTES.delete_volume, params, null, attempt);
     } catch (error) {
       if (attempt.mayHaveHappened && errorCodeOf(error) === 'NOT_FOUND')
         return { op: 'delete_volume_reply', ret_code: 0, pending_stores: [] };

@@ -23,6 +23,11 @@ export const nameField: Field<string> = checkedText(`1 to ${MAX_NAME_LENGTH} cha
   NAME.test(text),
 );
 
+/** Who attaches a volume: a host, a node, or whatever else its operator will recognise. */
+export const clientField: Field<string> = checkedText('1 to 253 printable characters without spaces', (text) =>
+  /^[!-~]{1,253}$/.test(text),
+);
+
 export const uuidField: Field<string> = checkedText('a UUID in lower case', (text) =>
   /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/.test(text),
 );

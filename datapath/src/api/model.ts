@@ -140,6 +140,7 @@ export interface StoreInfo {
   readonly status: StoreStatus;
   readonly data_address: string;
   readonly http_address: string;
+  readonly version: string;
 }
 
 export interface DiskInfo extends DiskReport {
@@ -154,6 +155,8 @@ export interface VolumeInfo {
   readonly status: HealthStatus;
   readonly shard_size: number;
   readonly attach_epoch: number;
+  /** The client that opened it for writing last and has not closed it: a host or node as it called itself. Null: nobody has it attached. */
+  readonly attached_to: string | null;
   readonly meta_ver: number;
 }
 
@@ -169,9 +172,20 @@ export interface OpenVolumeReply extends Reply, VolumeConfig {}
 /** As create_volume answers it. */
 export interface CreateVolumeReply extends Reply, VolumeInfo {}
 
-/** get_volume: everything but the secret. */
+/** As resize_volume answers it. */
+export interface ResizeVolumeReply extends Reply, VolumeInfo {}
+
+/** get_volume: everything but the secret, and who has it attached. */
 export interface GetVolumeReply extends Reply {
-  readonly volume: Omit<VolumeConfig, 'token'>;
+  readonly volume: Omit<VolumeConfig, 'token'> & Pick<VolumeInfo, 'attached_to'>;
+}
+
+/** As close_volume and detach_volume answer it: what holds now. */
+export interface ReleaseVolumeReply extends Reply {
+  readonly volume_name: string;
+  readonly attach_epoch: number;
+  /** Null, or the client that has attached it since. */
+  readonly attached_to: string | null;
 }
 
 export interface ListVolumeReply extends Reply {

@@ -16,7 +16,7 @@ import {
   prepareVolumeField,
   recoveryDoneField,
 } from './bodies.ts';
-import { nameField, optional, textField, wholeNumber, type Field, type Fields } from './fields.ts';
+import { clientField, flagField, nameField, optional, textField, wholeNumber, type Field, type Fields } from './fields.ts';
 import type {
   CreateVolumeReply,
   DeleteVolumeReply,
@@ -31,7 +31,9 @@ import type {
   OpenVolumeReply,
   PrepareVolumeReply,
   RecoveryDoneReply,
+  ReleaseVolumeReply,
   Reply,
+  ResizeVolumeReply,
   StoreStatusReply,
 } from './model.ts';
 
@@ -69,6 +71,28 @@ export interface OpenVolumeParams {
   readonly volume_name: string;
   readonly read_only: boolean;
   readonly attach_epoch: number | null;
+  /** Who will have it attached for writing. */
+  readonly client: string;
+}
+
+export interface CloseVolumeParams {
+  readonly volume_name: string;
+  /** The volume that was opened: another one may have got its name since. 0: whichever has the name now. */
+  readonly volume_id: number;
+  /** What the client held: an older epoch than the current one closes nothing. */
+  readonly attach_epoch: number;
+}
+
+export interface DetachVolumeParams {
+  readonly volume_name: string;
+  /** Only while this one has it attached; empty: whoever has. */
+  readonly client: string;
+}
+
+export interface DeleteVolumeParams {
+  readonly volume_name: string;
+  /** Also while somebody has it attached for writing. */
+  readonly force: boolean;
 }
 
 export interface ListExtentsParams {
@@ -99,8 +123,18 @@ export const CONDUCTOR_ROUTES = {
     shard_size: optional(wholeNumber(MIN_SHARD_BYTES, MAX_VOLUME_BYTES), 0),
     request_id: optional(textField(64), ''),
   }),
-  open_volume: get<OpenVolumeParams, OpenVolumeReply>({ volume_name, ...openFlags }),
-  delete_volume: get<{ volume_name: string }, DeleteVolumeReply>({ volume_name }),
+  resize_volume: get<{ volume_name: string; size: number }, ResizeVolumeReply>({
+    volume_name,
+    size: wholeNumber(4096, MAX_VOLUME_BYTES),
+  }),
+  open_volume: get<OpenVolumeParams, OpenVolumeReply>({ volume_name, ...openFlags, client: optional(clientField, 'unknown') }),
+  close_volume: get<CloseVolumeParams, ReleaseVolumeReply>({
+    volume_name,
+    volume_id: optional(idField, 0),
+    attach_epoch: epochField,
+  }),
+  detach_volume: get<DetachVolumeParams, ReleaseVolumeReply>({ volume_name, client: optional(clientField, '') }),
+  delete_volume: get<DeleteVolumeParams, DeleteVolumeReply>({ volume_name, force: optional(flagField, false) }),
   list_volume: get<object, ListVolumeReply>({}),
   get_volume: get<{ volume_name: string }, GetVolumeReply>({ volume_name }),
   check_volume_exists: get<{ volume_name: string }, Reply>({ volume_name }),

@@ -37,3 +37,13 @@ export function formatSize(bytes: number): string {
   }
   return `${Number.isInteger(value) ? value : value.toFixed(1)} ${units[unit]}`;
 }
+
+/** A size as Kubernetes writes it: "100Gi" (powers of 1024), "1500M" (powers of 1000), 4096. Null when it is none, or not whole. */
+export function bytesOfQuantity(quantity: string | number): number | null {
+  const match = /^([1-9][0-9]{0,17})(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$/.exec(String(quantity));
+  if (match === null) return null;
+  const unit = match[2] ?? '';
+  const power = ['', 'k', 'm', 'g', 't', 'p'].indexOf(unit.charAt(0).toLowerCase());
+  const bytes = Number(match[1]) * (unit.endsWith('i') ? 1024 : 1000) ** power;
+  return Number.isSafeInteger(bytes) ? bytes : null;
+}

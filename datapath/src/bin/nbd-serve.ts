@@ -1,48 +1,43 @@
 // nbd-serve: serves one block device to NBD clients until it is told to stop. With --store-disk a store runs in the same process:
 // a volume whose primary it is takes no network.
-import { errorCodeOf, formatErrorChain } from '../base/errors.ts';
-import { exitCodeOf } from '../api/errors.ts';
+import { hostname } from 'node:os';
 import { conductorAddresses } from '../cli/conductor-flag.ts';
-import { parseFlags } from '../cli/flags.ts';
 import { listenAddress, NBD_SERVE } from '../cli/nbd-serve-command.ts';
 import { serveNbd } from '../nbd/index.ts';
 import { formatAddress } from '../world/network.ts';
 import { openNodeWorld } from '../world/node/node-world.ts';
 import { openSource, startOwnStore } from './nbd-serve-store.ts';
 import { sharedContentsFor, startThreads } from './nbd-serve-threads.ts';
+import { runDaemon } from './run-daemon.ts';
 
-async function main(): Promise<void> {
-  const command = parseFlags(NBD_SERVE, process.argv.slice(2));
-  if (command.isHelp) {
-    process.stdout.write(command.helpText);
-    return;
-  }
-  const { flags, arguments: words } = command;
+await runDaemon(NBD_SERVE, async ({ flags, arguments: words }, log) => {
   const [name, address] = [words[0]!, listenAddress(flags.unix, flags.tcp)];
   const shared = sharedContentsFor(name, flags.threads);
   const { readOnly: isReadOnly, connections, export: exportName, busyPollUs } = flags;
   const conductors = conductorAddresses(flags.conductor, process.env);
-  const world = await openNodeWorld({ busyPollUs });
+  const world = await openNodeWorld({ busyPollUs, log });
   const store = flags.storeDisk.length === 0 ? null : await startOwnStore(world, flags, conductors);
   // The address first: attaching a volume fences its other writers, which a command that cannot serve must not do.
   const server = await serveNbd(world, { address, exports: [] });
-  const options = { isReadOnly, conductors, connections, ...shared };
+  const options = { isReadOnly, conductors, connections, client: flags.client ?? hostname(), ...shared };
   const source = await openSource(world, name, options, store).catch((error) => server.close().then(() => Promise.reject(error)));
   server.addExport({ name: exportName, device: source.device });
   const threads = await startThreads(flags.threads - 1, server, { source: name, exportName, isReadOnly, busyPollUs, ...shared });
-  process.stdout.write(`nbd-serve: serving ${source.title} on ${formatAddress(server.address!)}\n`);
-  const stop = async (): Promise<void> => {
-    await threads.stop();
-    await server.close();
-    await source.device.close();
-    await store?.close();
-    await world.close();
+  return {
+    world,
+    title: `serving ${source.title} on ${formatAddress(server.address!)}`,
+    dump: () => ({
+      source: source.title,
+      address: formatAddress(server.address!),
+      exportName,
+      isReadOnly,
+      store: store?.dump() ?? null,
+    }),
+    close: async () => {
+      await threads.stop();
+      await server.close();
+      await source.device.close();
+      await store?.close();
+    },
   };
-  process.once('SIGINT', () => void stop());
-  process.once('SIGTERM', () => void stop());
-}
-
-main().catch((error: unknown) => {
-  process.stderr.write(`nbd-serve: ${formatErrorChain(error)}\n`);
-  process.exit(exitCodeOf(errorCodeOf(error)));
 });

@@ -41,6 +41,7 @@ async function pfcli(words: string, environment: Record<string, string> = {}) {
     out: (text) => said.push(text),
     error: (text) => complained.push(text),
     environment,
+    hostName: 'here',
     interrupted: new Promise(() => undefined),
     openControlWorld: async () => openControlWorld(),
     openWholeWorld: () => Promise.reject(new Error('not in this test')),
@@ -91,6 +92,15 @@ test("a failure is one line with the conductor's reason, and the error's exit co
   assert.not.equal(impossible.code, 0);
 });
 
+test('a volume that does not exist is neither resized nor detached', async () => {
+  const resized = await pfcli(`resize_volume -v nothing -s 2G -c ${address}`);
+  assert.is(resized.code, 66);
+  assert.is(resized.error, 'pfcli: volume "nothing" does not exist');
+  assert.is((await pfcli(`detach_volume -v nothing -c ${address}`)).error, 'pfcli: volume "nothing" does not exist');
+  assert.match((await pfcli('resize_volume -v nothing')).error, '--size');
+  assert.match((await pfcli('resize_volume --help')).out, 'pfcli resize_volume -v test_v1 -s 256G');
+});
+
 test('a conductor that is not there is named', async () => {
   const { code, error } = await pfcli('list_volume -c 127.0.0.1:1 --timeout 1');
   assert.is(code, 69);
@@ -106,6 +116,9 @@ test('flags are checked before anything is asked', async () => {
 test('the completion knows every verb and its flags', async () => {
   const { out } = await pfcli('completion --shell bash');
   assert.match(out, 'create_volume) words="--volume --size --rep');
+  assert.match(out, 'resize_volume) words="--volume --size');
+  assert.match(out, 'delete_volume) words="--volume --force');
+  assert.match(out, 'detach_volume) words="--volume --client');
   assert.match(out, 'complete -o default -F _pfcli pfcli');
 });
 

@@ -1,4 +1,5 @@
 // pfcli: the cluster's command line. The data path is loaded only by the verbs that need it.
+import { hostname } from 'node:os';
 import { BUSY_POLL_US } from '../cli/busy-poll-flag.ts';
 import { runPfcli } from '../cli/pfcli/pfcli.ts';
 
@@ -6,6 +7,7 @@ process.exitCode = await runPfcli(process.argv.slice(2), {
   out: (text) => process.stdout.write(`${text}\n`),
   error: (text) => process.stderr.write(`${text}\n`),
   environment: process.env,
+  hostName: hostname(),
   interrupted: new Promise((resolve) => {
     process.once('SIGINT', () => resolve());
     process.once('SIGTERM', () => resolve());

@@ -23,6 +23,8 @@ export interface BlockSourceOptions {
   readonly shared?: SharedContents;
   /** For volumes: the cluster's conductors, "host:port" each. */
   readonly conductors?: readonly string[];
+  /** For volumes: who has it attached, as the conductor remembers it. */
+  readonly client?: string;
   /** For volumes: TCP connections to each store. */
   readonly connections?: number;
   /** For volumes: a store in this process. */
@@ -83,6 +85,7 @@ async function openVolumeByName(world: World, name: string, options: BlockSource
     name,
     conductors: options.conductors ?? [],
     isReadOnly: options.isReadOnly,
+    ...(options.client === undefined ? {} : { client: options.client }),
     ...(options.connections === undefined ? {} : { connections: options.connections }),
     ...(options.localLink === undefined ? {} : { localLink: options.localLink }),
   });

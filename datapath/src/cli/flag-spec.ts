@@ -8,6 +8,10 @@ interface FlagBase {
   readonly placeholder?: string;
   /** One letter: "v" allows -v. */
   readonly short?: string;
+  /** May be changed while the daemon runs; see daemon-settings.ts. */
+  readonly isLive?: boolean;
+  /** Has no place in a configuration file. */
+  readonly isCommandLineOnly?: boolean;
 }
 interface StringFlag extends FlagBase {
   readonly kind: 'string';

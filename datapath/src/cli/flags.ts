@@ -12,11 +12,31 @@ export type ParsedCommand<Flags extends Record<string, FlagSpec>> =
   | { readonly isHelp: true; readonly helpText: string }
   | { readonly isHelp: false; readonly flags: FlagValues<Flags>; readonly arguments: readonly string[] };
 
+/** What a configuration file gives: values of flags, as config-values.ts reads them. Each counts where the command line says nothing. */
+export interface ConfigValues {
+  readonly path: string;
+  readonly values: Readonly<Record<string, unknown>>;
+}
+
 /** `argv` without the program: process.argv.slice(2). Throws PfError INVALID_ARGUMENT naming the flag and what was wanted. */
 export function parseFlags<const Flags extends Record<string, FlagSpec>>(
   spec: CommandSpec<Flags>,
   argv: readonly string[],
+  config: ConfigValues | null = null,
 ): ParsedCommand<Flags> {
+  const given = readWords(spec, argv);
+  if (given === 'help') return { isHelp: true, helpText: formatHelp(spec) };
+  const values = { ...config?.values, ...given.values };
+  fillDefaults(spec, values, config);
+  checkArguments(spec, given.words);
+  return { isHelp: false, flags: values as FlagValues<Flags>, arguments: given.words };
+}
+
+/** What the words say, with nothing filled in. */
+export function readWords(
+  spec: CommandSpec,
+  argv: readonly string[],
+): { readonly values: Readonly<Record<string, unknown>>; readonly words: readonly string[] } | 'help' {
   const values: Record<string, unknown> = {};
   const words: string[] = [];
   let index = 0;
@@ -27,7 +47,7 @@ export function parseFlags<const Flags extends Record<string, FlagSpec>>(
       words.push(...argv.slice(index));
       break;
     }
-    if (word === '--help' || word === '-h') return { isHelp: true, helpText: formatHelp(spec) };
+    if (word === '--help' || word === '-h') return 'help';
     if (!word.startsWith('-') || word === '-') {
       words.push(word);
       continue;
@@ -47,11 +67,9 @@ export function parseFlags<const Flags extends Record<string, FlagSpec>>(
     if (flag.inlineValue === undefined) index += 1;
     if (flag.spec.kind === 'list') ((values[flag.name] ??= []) as string[]).push(text);
     else if (flag.name in values) fail(`flag ${flag.shown} is given twice; give it once`);
-    else values[flag.name] = readValue(flag.shown, flag.spec, text);
+    else values[flag.name] = readValue(`flag ${flag.shown}`, flag.spec, text);
   }
-  fillDefaults(spec, values);
-  checkArguments(spec, words);
-  return { isHelp: false, flags: values as FlagValues<Flags>, arguments: words };
+  return { values, words };
 }
 
 /**
@@ -114,38 +132,40 @@ function findFlag(command: CommandSpec, word: string): FoundFlag {
   return fail(`unknown flag ${typed}; ${advice}`);
 }
 
-function readValue(shown: string, spec: Exclude<FlagSpec, BooleanFlag | ListFlag>, text: string): unknown {
+/** `subject`: what the value is of, as errors call it. */
+export function readValue(subject: string, spec: Exclude<FlagSpec, BooleanFlag | ListFlag>, text: string): unknown {
   if (spec.kind === 'string') {
     if (spec.choices !== undefined && !spec.choices.includes(text)) {
-      fail(`flag ${shown} is "${text}", wanted one of: ${spec.choices.join(', ')}`);
+      fail(`${subject} is "${text}", wanted one of: ${spec.choices.join(', ')}`);
     }
     return text;
   }
-  if (spec.kind === 'integer') return readInteger(shown, spec, text);
+  if (spec.kind === 'integer') return readInteger(subject, spec, text);
   try {
     return spec.kind === 'size' ? parseSize(text) : parseTcpAddress(text);
   } catch (error) {
-    fail(`flag ${shown}: ${(error as Error).message}`);
+    fail(`${subject}: ${(error as Error).message}`);
   }
 }
 
-function readInteger(shown: string, spec: IntegerFlag, text: string): number {
+function readInteger(subject: string, spec: IntegerFlag, text: string): number {
   const value = /^-?\d+$/.test(text) ? Number(text) : NaN;
   const minimum = spec.minimum ?? Number.MIN_SAFE_INTEGER;
   const maximum = spec.maximum ?? Number.MAX_SAFE_INTEGER;
   if (!(value >= minimum && value <= maximum)) {
     const isBounded = spec.minimum !== undefined || spec.maximum !== undefined;
     const wanted = isBounded ? `a whole number from ${spec.minimum ?? 'any'} to ${spec.maximum ?? 'any'}` : 'a whole number';
-    fail(`flag ${shown} is "${text}", wanted ${wanted}`);
+    fail(`${subject} is "${text}", wanted ${wanted}`);
   }
   return value;
 }
 
-function fillDefaults(command: CommandSpec, values: Record<string, unknown>): void {
+function fillDefaults(command: CommandSpec, values: Record<string, unknown>, config: ConfigValues | null): void {
   for (const [name, spec] of Object.entries(command.flags)) {
     if (name in values) continue;
     if (spec.kind !== 'boolean' && spec.isRequired === true) {
-      fail(`flag ${flagText(name)} ${placeholderOf(spec)} is required: ${spec.help}`);
+      const place = config === null ? '' : `, here or as "${name}" in ${config.path}`;
+      fail(`flag ${flagText(name)} ${placeholderOf(spec)} is required${place}: ${spec.help}`);
     }
     if (spec.kind === 'boolean') values[name] = spec.default ?? false;
     else if (spec.kind === 'list') values[name] = [];

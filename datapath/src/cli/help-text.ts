@@ -28,6 +28,7 @@ function helpColumn(spec: FlagSpec): string {
   if (spec.kind === 'string' && spec.choices !== undefined) notes.push(`one of ${spec.choices.join(', ')}`);
   if (spec.kind === 'list') notes.push('may be repeated');
   if (spec.kind !== 'boolean' && spec.isRequired === true) notes.push('required');
+  if (spec.isLive === true) notes.push('can be changed while it runs');
   const fallback = describeDefault(spec);
   if (fallback !== '') notes.push(`default ${fallback}`);
   return notes.length === 0 ? spec.help : `${spec.help} (${notes.join('; ')})`;

@@ -3,6 +3,7 @@ import { PfError } from '../base/errors.ts';
 import type { Address } from '../world/network.ts';
 import { BUSY_POLL_FLAG } from './busy-poll-flag.ts';
 import { CONDUCTOR_FLAG } from './conductor-flag.ts';
+import { DAEMON_FLAGS } from './daemon-flags.ts';
 import type { CommandSpec, FlagValues } from './flag-spec.ts';
 
 export const NBD_SERVE = {
@@ -17,7 +18,9 @@ export const NBD_SERVE = {
     threads: { kind: 'integer', help: 'for memory: threads that share the clients', minimum: 1, maximum: 64, default: 1 },
     busyPollUs: BUSY_POLL_FLAG,
     conductor: CONDUCTOR_FLAG,
+    client: { kind: 'string', help: 'for a volume: by which name the conductor remembers who has it; default: this host', placeholder: 'NAME' },
     connections: { kind: 'integer', help: 'for a volume: TCP connections to each store', minimum: 1, maximum: 16, default: 1 },
+    ...DAEMON_FLAGS,
     storeDisk: {
       kind: 'list',
       help: 'also run a store in this process, on this disk (as pfstore --disk)',

@@ -1,8 +1,12 @@
 // pfstore's command line: its flags, and the disks that they name. Called by bin/pfstore.
 import { PfError } from '../base/errors.ts';
 import { BUSY_POLL_FLAG } from './busy-poll-flag.ts';
+import { DAEMON_FLAGS } from './daemon-flags.ts';
 import { parseDiskFlag, type NamedDisk } from './disk-flag.ts';
 import type { CommandSpec } from './flag-spec.ts';
+
+/** As many as the store's own default. */
+const RECOVERY_PARALLEL = 4;
 
 export const STORE_COMMAND = {
   name: 'pfstore',
@@ -32,7 +36,15 @@ export const STORE_COMMAND = {
     erase: { kind: 'list', help: 'with --format force: each disk again, to confirm that it may be erased', placeholder: 'PATH' },
     legacyClients: { kind: 'boolean', help: 'serve protocol version 1 clients, which carry no token' },
     busyPollUs: BUSY_POLL_FLAG,
-    logLevel: { kind: 'string', help: 'what to log', choices: ['debug', 'info', 'warn', 'error'], default: 'info' },
+    recoveryParallel: {
+      kind: 'integer',
+      help: 'replicas that this store brings up to date at a time',
+      minimum: 1,
+      maximum: 64,
+      default: RECOVERY_PARALLEL,
+      isLive: true,
+    },
+    ...DAEMON_FLAGS,
   },
   examples: [
     'pfstore --disk /dev/nvme1n1 --host rack1-a --advertise 10.0.0.7 --conductor 10.0.0.1:49180',

@@ -48,7 +48,9 @@ test('a volume is created, opened for writing, opened again, and deleted', async
     ['data'],
   );
   const layout = await cluster.ask((client) => client.getVolume('data'));
+  assert.equal([layout.attach_epoch, layout.attached_to], [2, 'unknown']);
   assert.not('token' in layout, 'only an open gives the secret away');
+  await cluster.ask((client) => client.closeVolume('data', { attachEpoch: 2 }));
   const deletion = await cluster.ask((client) => client.deleteVolume('data'));
   assert.equal(deletion.pending_stores, []);
   for (const number of [1, 2, 3]) assert.equal(cluster.store(number).deleted, [opened.volume_id]);
@@ -371,7 +373,7 @@ test('a deletion reaches a store that was dead at the time, across a restart of 
   await cluster.ask((client) => client.openVolume('data'));
   cluster.killStore(2);
   await cluster.until(() => cluster.conductor.monitor.livenessOf(2) === 'DEAD');
-  const reply = await cluster.ask((client) => client.deleteVolume('data'));
+  const reply = await cluster.ask((client) => client.deleteVolume('data', { force: true }));
   assert.equal(reply.pending_stores, [2]);
   assert.is((await cluster.createVolume('data', 1)).id, 67 * 2 ** 24, 'the name is free at once');
   cluster.conductorProcess.crash();
@@ -434,6 +436,9 @@ test('whatever is thrown at the door, a JSON error comes back and the conductor 
     'recovery_done',
     'create_volume',
     'open_volume',
+    'resize_volume',
+    'close_volume',
+    'detach_volume',
     'delete_volume',
     'list_volume',
     'get_volume',
@@ -450,6 +455,8 @@ test('whatever is thrown at the door, a JSON error comes back and the conductor 
     'read_only',
     'attach_epoch',
     'request_id',
+    'client',
+    'force',
     '__proto__',
     'constructor',
     'x'.repeat(5000),

@@ -3,6 +3,7 @@
 // Flow: heartbeat -> monitor -> reconfigurer -> command -> state -> pusher -> stores. Everything durable is a command; all
 // the rest is forgotten at a restart and found again.
 import { volumeId as asVolumeId, replicaIdOf } from '../base/ids.ts';
+import type { JsonObject } from '../base/json.ts';
 import { formatHostPort } from '../api/host-port.ts';
 import type { Engine } from '../consensus/engine.ts';
 import { EmbeddedEngine } from '../consensus/embedded-engine.ts';
@@ -17,7 +18,7 @@ import type { ShardPlanInput } from './plan/shard-plan.ts';
 import { Pusher } from './pusher.ts';
 import { Reconfigurer } from './reconfigurer.ts';
 import { RecoveryRests } from './recovery-rests.ts';
-import type { Outcome } from './state/apply.ts';
+import type { Outcome } from './state/outcome.ts';
 import { ClusterMachine } from './state/cluster-machine.ts';
 import { encodeState, type ClusterState } from './state/cluster-state.ts';
 import type { Command } from './state/commands.ts';
@@ -33,6 +34,9 @@ export interface ConductorOptions {
   readonly allowSameHost: boolean;
   readonly version?: string;
 }
+
+/** Stores, and volumes, of a dump, which has to fit into one frame of a control socket. */
+const DUMPED_MAX = 1000;
 
 /** Brings the conductor up with everything that its folder holds. Errors: INVALID_STATE (folder in use), CORRUPT. */
 export async function startConductor(world: World, options: ConductorOptions): Promise<Conductor> {
@@ -122,6 +126,24 @@ export class Conductor implements ConductorContext {
     return this.world.sha256(encodeState(this.state));
   }
 
+  /** What the conductor holds, for people who look into it: bounded, and without the cluster's and the volumes' tokens. */
+  dump(): JsonObject {
+    const { cluster, stores, volumes } = this.state;
+    return {
+      cluster: cluster === null ? null : { name: cluster.name, uuid: cluster.uuid },
+      address: this.address,
+      isLeader: this.engine.isLeader,
+      stateHash: this.stateHash(),
+      allowSameHost: this.allowSameHost,
+      storeCount: stores.size,
+      stores: [...stores.values()].slice(0, DUMPED_MAX).map(({ id, uuid, host }) => {
+        return { id, uuid, host, liveness: this.monitor.livenessOf(id) };
+      }),
+      volumeCount: volumes.size,
+      volumes: [...volumes.values()].slice(0, DUMPED_MAX).map(({ id, name }) => ({ id, name })),
+    };
+  }
+
   async start(): Promise<void> {
     this.#machine.observe((before, after, command) => this.#applied(before, after, command));
     if (this.state.cluster === null) {
@@ -188,10 +210,12 @@ export class Conductor implements ConductorContext {
     if (command.kind === 'reconfigure') {
       for (const store of command.stores) this.pusher.storeChanged(after.storeIdByUuid.get(store.uuid)!);
     }
-    if (command.kind !== 'raise_epoch' && command.kind !== 'finish_deletion') this.reconfigurer.wake();
+    if (!CHANGES_NO_PLAN.has(command.kind)) this.reconfigurer.wake();
     this.changed.notify();
   }
 }
+
+const CHANGES_NO_PLAN: ReadonlySet<Command['kind']> = new Set(['raise_epoch', 'release_volume', 'finish_deletion']);
 
 function touchedVolumes(command: Command, before: ClusterState, after: ClusterState): readonly number[] {
   switch (command.kind) {
@@ -201,10 +225,12 @@ function touchedVolumes(command: Command, before: ClusterState, after: ClusterSt
       return [after.volumeIdByName.get(command.name) ?? before.volumeIdByName.get(command.name)!];
     case 'finish_recovery':
     case 'raise_epoch':
+    case 'resize_volume':
     case 'delete_volume':
       return [command.volumeId];
     case 'create_cluster':
     case 'put_store':
+    case 'release_volume':
     case 'finish_deletion':
       return [];
   }

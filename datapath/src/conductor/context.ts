@@ -7,7 +7,7 @@ import type { Monitor } from './monitor.ts';
 import type { Pusher } from './pusher.ts';
 import type { RecoveryRests } from './recovery-rests.ts';
 import type { Reconfigurer } from './reconfigurer.ts';
-import type { Outcome } from './state/apply.ts';
+import type { Outcome } from './state/outcome.ts';
 import type { ClusterState, VolumeRecord } from './state/cluster-state.ts';
 import type { Command } from './state/commands.ts';
 import { volumeByName } from './state/queries.ts';

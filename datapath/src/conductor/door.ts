@@ -8,7 +8,8 @@ import type { HttpHandler, HttpResponse } from '../world/http.ts';
 import type { ConductorContext } from './context.ts';
 import { getCluster, listDisk, listStore } from './handlers/cluster.ts';
 import { handleError, heartbeat, recoveryDone } from './handlers/store-reports.ts';
-import { checkVolumeExists, createVolume, deleteVolume, getVolume, listVolume, openVolume } from './handlers/volumes.ts';
+import { closeVolume, detachVolume, openVolume } from './handlers/attachments.ts';
+import { checkVolumeExists, createVolume, deleteVolume, getVolume, listVolume, resizeVolume } from './handlers/volumes.ts';
 import { renderMetrics } from './metrics.ts';
 import { renderStatusPage } from './status-page.ts';
 
@@ -18,7 +19,10 @@ export function createDoor(context: ConductorContext): HttpHandler {
     handle_error: (_params, body) => handleError(context, body),
     recovery_done: (_params, body) => recoveryDone(context, body),
     create_volume: (params) => createVolume(context, params),
+    resize_volume: (params) => resizeVolume(context, params),
     open_volume: (params) => openVolume(context, params),
+    close_volume: (params) => closeVolume(context, params),
+    detach_volume: (params) => detachVolume(context, params),
     delete_volume: (params) => deleteVolume(context, params),
     list_volume: () => listVolume(context),
     get_volume: (params) => getVolume(context, params),

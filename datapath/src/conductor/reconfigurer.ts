@@ -3,7 +3,7 @@
 import { formatErrorChain } from '../base/errors.ts';
 import type { Logger } from '../world/log.ts';
 import { planShards, type ShardPlan, type ShardPlanInput } from './plan/shard-plan.ts';
-import type { Outcome } from './state/apply.ts';
+import type { Outcome } from './state/outcome.ts';
 import type { Command } from './state/commands.ts';
 
 /** A store's death may touch thousands of shards. */

@@ -28,6 +28,14 @@ class MemoryFiles implements Files {
     return Promise.resolve(this.contents.get(path) ?? null);
   }
 
+  readStart(path: string, limitBytes: number): Promise<Uint8Array | null> {
+    return Promise.resolve(this.contents.get(path)?.slice(0, limitBytes) ?? null);
+  }
+
+  readLink(): Promise<string | null> {
+    return Promise.resolve(null);
+  }
+
   replace(path: string, bytes: Uint8Array): Promise<void> {
     this.onStep();
     this.contents.set(path, bytes.slice());

@@ -17,6 +17,7 @@ test('a kind defines services by its scope', () => {
   assert.is(registry.define('scrub', null, { rate: 1 }).name, 'scrub');
   const definition = registry.define('export', 'v1', { size: 2 });
   assert.equal([definition.name, definition.config], ['export/v1', { size: 2 }]);
+  assert.is(registry.define('scrub', null, {}, 'host-1').name, 'scrub/host-1');
   assert.equal(
     registry.kinds('node').map(({ kind }) => kind),
     ['scrub'],

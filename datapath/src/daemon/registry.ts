@@ -29,8 +29,11 @@ export class Registry {
     return [...this.#kinds.values()].filter((each) => scope === undefined || each.scope === scope);
   }
 
-  /** `subject`: the volume, for kinds of that scope; else null. Errors: NOT_FOUND, INVALID_ARGUMENT. */
-  define(kind: string, subject: string | null, config: JsonObject): ServiceDefinition {
+  /**
+   * `subject`: the volume, for kinds of that scope; else null. `place`: which one, where a manager keeps several of a kind, such as those
+   * of several nodes. Errors: NOT_FOUND, INVALID_ARGUMENT.
+   */
+  define(kind: string, subject: string | null, config: JsonObject, place: string | null = null): ServiceDefinition {
     const found = this.#kinds.get(kind);
     if (found === undefined)
       throw new PfError(
@@ -42,6 +45,6 @@ export class Registry {
         'INVALID_ARGUMENT',
         `cannot define the daemon "${kind}" for ${subject ?? 'no volume'}: its scope is ${found.scope}`,
       );
-    return found.define(subject === null ? kind : `${kind}/${subject}`, config);
+    return found.define([kind, place, subject].filter((part) => part !== null).join('/'), config);
   }
 }

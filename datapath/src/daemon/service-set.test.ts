@@ -128,4 +128,27 @@ test(
   }),
 );
 
+test(
+  'those of a lower rank have ended before the next rank is stopped, whoever started them',
+  inRig(async (rig) => {
+    const names = ['base/1', 'front/1', 'base/2', 'front/2'];
+    const earlier = await openSet(rig);
+    await earlier.manageAll(names.map((name) => define(name)));
+    await earlier.close();
+    const ends: string[] = [];
+    await using set = await ServiceSet.open(rig.world, {
+      runFolder: join(rig.folder, 'run'),
+      logFolder: join(rig.folder, 'log'),
+      orphans: 'stop',
+      listener: ({ name }, notice) => {
+        if (notice === 'stopped') ends.push(name.split('/')[0]!);
+      },
+    });
+    const results = await set.stopAll(undefined, (name) => (name.startsWith('front') ? 0 : 1));
+    assert.equal(ends, ['front', 'front', 'base', 'base']);
+    assert.equal(outcomes(results).sort(), ['base/1: done', 'base/2: done', 'front/1: done', 'front/2: done']);
+    assert.equal(processesOf(rig.folder), []);
+  }),
+);
+
 test.run();

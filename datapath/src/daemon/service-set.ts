@@ -92,13 +92,25 @@ export class ServiceSet {
     });
   }
 
-  /** For a node that is drained: stops everything, orphans too, in the reverse order of their coming; manageAll() starts again. */
-  async stopAll(signal?: AbortSignal): Promise<readonly ServiceResult[]> {
+  /**
+   * For a node that is drained: stops everything, orphans too; manageAll() starts again. Those with a lower `rankOf` have ended before the
+   * next rank is stopped; within a rank it is the reverse order of their coming.
+   */
+  async stopAll(signal?: AbortSignal, rankOf: (name: string) => number = () => 0): Promise<readonly ServiceResult[]> {
     for (const name of await this.#places.records.names()) await this.#open(orphanDefinition(name));
-    return this.#each([...this.#services.keys()].reverse(), async (name) => {
-      await this.get(name)!.stop({ isRemembered: false }, signal);
-      return 'done';
-    });
+    const names = [...this.#services.keys()].reverse();
+    const results: ServiceResult[] = [];
+    for (const rank of [...new Set(names.map(rankOf))].sort((a, b) => a - b)) {
+      const stopped = await this.#each(
+        names.filter((name) => rankOf(name) === rank),
+        async (name) => {
+          await this.get(name)!.stop({ isRemembered: false }, signal);
+          return 'done';
+        },
+      );
+      results.push(...stopped);
+    }
+    return results;
   }
 
   statedump(): SetDump {

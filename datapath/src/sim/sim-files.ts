@@ -52,6 +52,8 @@ export class SimFileSystem {
   readonly host: SimHost;
   readonly content = new Map<string, FileBytes>();
   readonly folders = new Set<string>();
+  /** Symbolic links that a test has put here; they are only read, never followed. */
+  readonly links = new Map<string, string>();
   readonly locks = new Map<string, ProcessResource>();
   readonly pending = new Set<PendingChange>();
   /** Lets a test fail an operation: the code to fail with, or null. A failed append leaves nothing. */
@@ -72,7 +74,7 @@ export class SimFileSystem {
   names(folder: string): string[] {
     const prefix = folder.endsWith('/') ? folder : `${folder}/`;
     const names = new Set<string>();
-    for (const path of [...this.content.keys(), ...this.folders]) {
+    for (const path of [...this.content.keys(), ...this.folders, ...this.links.keys()]) {
       if (path.startsWith(prefix) && path.length > prefix.length) names.add(path.slice(prefix.length).split('/')[0]!);
     }
     return [...names].sort();
@@ -90,6 +92,14 @@ export class SimFiles implements Files {
 
   read(path: string): Promise<Uint8Array | null> {
     return this.#later(0.05, 'read', path, () => this.#system.content.get(path)?.copy() ?? null);
+  }
+
+  readStart(path: string, limitBytes: number): Promise<Uint8Array | null> {
+    return this.#later(0.05, 'read', path, () => this.#system.content.get(path)?.copy().slice(0, limitBytes) ?? null);
+  }
+
+  readLink(path: string): Promise<string | null> {
+    return this.#later(0.05, 'read', path, () => this.#system.links.get(path) ?? null);
   }
 
   replace(path: string, bytes: Uint8Array): Promise<void> {

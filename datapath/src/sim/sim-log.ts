@@ -57,6 +57,8 @@ export class SimLogger implements Logger {
     return new SimLogger(this.#log, this.#prefix, this.#now, { ...this.#fields, ...fields });
   }
 
+  setLevel(): void {}
+
   #write(level: LogLevel, message: string, fields: Readonly<Record<string, unknown>> = {}): void {
     const all = Object.entries({ ...this.#fields, ...fields }).map(([name, value]) => ` ${name}=${textOf(value)}`);
     this.#log.append(`${this.#now().toFixed(3)} ${this.#prefix} ${level}: ${message}${all.join('')}`);

@@ -85,7 +85,7 @@ function findShard(volumes: Volumes, volumeId: number, index: number): Shard {
   );
 }
 
-function describeShard(shard: Shard): StoreShardStatus {
+export function describeShard(shard: Shard): StoreShardStatus {
   return {
     volume_id: shard.volumeId,
     index: shard.index,

@@ -15,6 +15,7 @@ import { reportPushFailure } from './extent-sync.ts';
 import { healRange } from './healer.ts';
 import type { Peers } from './peers.ts';
 import { promote } from './promotion.ts';
+import { RecoveryQueue } from './recovery-queue.ts';
 import { recoverReplica } from './recovery.ts';
 import type { ReplicaLink } from './replica-link.ts';
 import { rollBack } from './roll-back.ts';
@@ -41,6 +42,7 @@ export interface ReplicatorPorts {
   readonly incarnation: string;
   /** Takes over what the conductor answered. */
   readonly applyConfig: (config: VolumeConfig) => void;
+  readonly recoveryParallel: number;
 }
 
 export class Replicator implements ShardHost {
@@ -48,6 +50,7 @@ export class Replicator implements ShardHost {
   readonly peers: Peers;
   readonly counters: Counters;
   readonly startedAt: number;
+  readonly recoveries: RecoveryQueue;
   storeId = 0;
   readonly #ports: ReplicatorPorts;
   readonly #watched = new Set<Shard>();
@@ -63,6 +66,7 @@ export class Replicator implements ShardHost {
     this.world = ports.world;
     this.peers = ports.peers;
     this.counters = ports.counters;
+    this.recoveries = new RecoveryQueue(ports.recoveryParallel);
     this.startedAt = ports.world.clock.now();
     this.#timer = ports.world.clock.every(TICK_MS, () => this.#tick());
   }
@@ -70,6 +74,7 @@ export class Replicator implements ShardHost {
   /** Ends reports, promotions and recoveries. */
   async close(): Promise<void> {
     this.#closed.abort();
+    this.recoveries.dropOutdated();
     this.#timer.cancel();
     await Promise.all(this.#tasks);
   }
@@ -124,6 +129,7 @@ export class Replicator implements ShardHost {
 
   #tick(): void {
     const tick = (this.#ports.operations.tick += 1);
+    this.recoveries.dropOutdated();
     for (const shard of this.#watched) {
       if (shard.isIdle) this.#watched.delete(shard);
       else if (shard.isDiskStuck(tick, STUCK_TICKS) && shard.state === 'serving' && shard.hasOtherReplica)
@@ -195,7 +201,7 @@ export class Replicator implements ShardHost {
       !shard.role.isClosing &&
       !link.isFailed;
     try {
-      const end = await recoverReplica(link, isCurrent);
+      const end = await this.recoveries.run(isCurrent, () => recoverReplica(link, isCurrent));
       if (end === 'done') await this.#reportRecovered(link, version, isCurrent);
       else if (end !== 'outdated' && isCurrent()) reportPushFailure(link, end);
     } finally {

@@ -5,6 +5,7 @@ import { ConductorClient } from '../api/conductor-client.ts';
 import { formatHostPort, isHost, parseHostPort } from '../api/host-port.ts';
 import type { DiskReport, HeartbeatReply, HeartbeatRequest } from '../api/model.ts';
 import { PfError, formatErrorChain } from '../base/errors.ts';
+import type { JsonObject } from '../base/json.ts';
 import { EBUSY, EINVAL, EPERM } from '../world/completion.ts';
 import type { HttpServer } from '../world/http.ts';
 import type { World } from '../world/world.ts';
@@ -14,7 +15,7 @@ import type { StoreLink } from '../wire/command.ts';
 import { KIND_LEGACY, KIND_REPLICATION } from '../wire/frame-codec.ts';
 import { DataListener } from '../wire/listener.ts';
 import { STATUS_IO_ERROR } from '../wire/status.ts';
-import { createAdminHandler } from './admin.ts';
+import { createAdminHandler, describeShard } from './admin.ts';
 import { Counters } from './counters.ts';
 import { OBJECT_BYTES } from './disk/layout.ts';
 import { Dispatcher } from './dispatcher.ts';
@@ -29,6 +30,9 @@ import { StoreDisks, type DiskSpec, type FormatPolicy } from './store-disks.ts';
 import { Volumes } from './volumes.ts';
 
 export const STORE_VERSION = '0.1.0';
+const RECOVERY_PARALLEL = 4;
+/** Of a dump, which has to fit into one frame of a control socket. */
+const DUMPED_SHARDS_MAX = 2000;
 
 export interface StoreOptions {
   readonly disks: readonly DiskSpec[];
@@ -44,6 +48,8 @@ export interface StoreOptions {
   readonly format: FormatPolicy;
   /** Serve protocol version 1 clients, which carry neither token nor epoch. Default false. */
   readonly servesLegacyClients?: boolean;
+  /** Replicas that are brought up to date at a time. Default 4. */
+  readonly recoveryParallel?: number;
 }
 
 export interface Store {
@@ -56,6 +62,10 @@ export interface Store {
   readonly dataAddress: string;
   readonly httpAddress: string;
   readonly link: StoreLink;
+  /** From now on; recoveries that run already go on. */
+  setRecoveryParallel(count: number): void;
+  /** What the store holds, for people who look into it: bounded, without tokens. */
+  dump(): JsonObject;
   /** Refuses new requests, ends those in flight, marks the disks clean. Idempotent. */
   close(): Promise<void>;
 }
@@ -116,6 +126,7 @@ class StoreService implements Store {
       conductor: this.#conductor,
       incarnation: this.incarnation,
       applyConfig: (config) => void this.#volumes.apply(config),
+      recoveryParallel: options.recoveryParallel ?? RECOVERY_PARALLEL,
     });
     this.#volumes = new Volumes(this.#replicator, disks.disks);
     this.#dispatcher = new Dispatcher(this.#volumes, this.#operations, this.#counters);
@@ -144,6 +155,30 @@ class StoreService implements Store {
 
   get registered(): Promise<void> {
     return this.#heartbeat!.registered;
+  }
+
+  setRecoveryParallel(count: number): void {
+    this.#replicator.recoveries.setLimit(count);
+  }
+
+  dump(): JsonObject {
+    const { store_uuid, incarnation, host, data_address, http_address, disks } = this.#describe();
+    const shards = [...this.#volumes.shards()];
+    return {
+      storeUuid: store_uuid,
+      storeId: this.storeId,
+      incarnation,
+      host,
+      dataAddress: data_address,
+      httpAddress: http_address,
+      disks: disks.map((disk) => ({ ...disk })),
+      shardCount: shards.length,
+      shards: shards.slice(0, DUMPED_SHARDS_MAX).map((shard) => ({ ...describeShard(shard) })),
+      recoveries: this.#replicator.recoveries.dump(),
+      counters: { ...this.#counters, refused: Object.fromEntries(this.#counters.refused) },
+      requestsInFlight: this.#operations.inUse + this.#replicaRequests.inUse,
+      connections: this.#listener?.connectionCount ?? 0,
+    };
   }
 
   async listen(): Promise<void> {

@@ -73,6 +73,7 @@ export class ShardRouter implements CommandOwner {
   #token: number;
   #attachEpoch: number;
   readonly #shards: Shard[];
+  #sizeBytes: number;
   readonly #paths = new Map<string, StorePath>();
   readonly #closing = new Set<Promise<void>>();
   readonly #withParked = new Set<Shard>();
@@ -89,6 +90,7 @@ export class ShardRouter implements CommandOwner {
     this.#volumeId = config.volume_id;
     this.#token = config.token;
     this.#attachEpoch = config.attach_epoch;
+    this.#sizeBytes = config.volume_size;
     this.#clientIds = Array.from({ length: options.connections }, () => Math.max(1, world.random.u32()));
     this.#lastAskMs = world.clock.now();
     this.#shards = targetsOf(config).map((target) => new Shard(target, this.#pathTo(target), options.maximumParked));
@@ -97,6 +99,18 @@ export class ShardRouter implements CommandOwner {
 
   get attachEpoch(): number {
     return this.#attachEpoch;
+  }
+
+  /** As large as the newest layout that was seen says; there is a shard for all of it. */
+  get sizeBytes(): number {
+    return this.#sizeBytes;
+  }
+
+  /** Takes the layout as it is now. Errors: those of asking; the reason when the volume is lost to this client. */
+  async refresh(): Promise<void> {
+    const error = await this.#ask();
+    if (this.failure !== null) throw this.failure;
+    if (error !== null) throw error;
   }
 
   send(piece: SubRequest): void {
@@ -224,7 +238,8 @@ export class ShardRouter implements CommandOwner {
         await clock.sleep(Math.max(0, this.#lastAskMs + ASK_EVERY_MS - clock.now()), this.#abort.signal);
         if (this.#withParked.size === 0 || this.failure !== null) break;
         this.#lastAskMs = clock.now();
-        const error = await this.#ask();
+        const failure = await this.#ask();
+        const error = failure === null ? '' : formatErrorChain(failure);
         if (error !== '' && error !== complaint)
           log.warn('cannot get the layout of a volume; asking again', { volume: this.#volumeName, error });
         complaint = error;
@@ -236,8 +251,8 @@ export class ShardRouter implements CommandOwner {
     }
   }
 
-  /** Takes the layout as it is now; the error's text when there is none. */
-  async #ask(): Promise<string> {
+  /** Takes the layout as it is now; why there is none, or null. */
+  async #ask(): Promise<unknown> {
     const { client, isReadOnly } = this.#options;
     const attach = isReadOnly ? { isReadOnly: true } : { attachEpoch: this.#attachEpoch };
     try {
@@ -247,14 +262,14 @@ export class ShardRouter implements CommandOwner {
         signal: this.#abort.signal,
       });
       this.#take(config);
-      return '';
+      return null;
     } catch (error) {
-      if (this.#abort.signal.aborted) return '';
+      if (this.#abort.signal.aborted) return null;
       const code = errorCodeOf(error);
       if (code === 'FENCED' && !isReadOnly) this.#fail(this.#fencedError());
       else if (code === 'NOT_FOUND')
         this.#fail(new PfError('NOT_FOUND', `volume "${this.#volumeName}" exists no more`, { cause: error }));
-      return formatErrorChain(error);
+      return error;
     }
   }
 
@@ -279,10 +294,22 @@ export class ShardRouter implements CommandOwner {
       shard.restUntilMs = 0;
       changes += 1;
     }
+    this.#grow(config, targets);
     if (changes === 0) return;
     this.#options.stats.reopens += 1;
     this.#dropUnusedPaths();
     for (const shard of this.#withParked) this.#flush(shard);
+  }
+
+  /** The volume has been resized: first the shards, then the size that lets requests go to them. */
+  #grow(config: VolumeConfig, targets: readonly ShardTarget[]): void {
+    if (config.volume_size <= this.#sizeBytes) return;
+    for (const target of targets.slice(this.#shards.length)) {
+      const shard = new Shard(target, this.#pathTo(target), this.#options.maximumParked);
+      shard.path.prepare();
+      this.#shards.push(shard);
+    }
+    this.#sizeBytes = config.volume_size;
   }
 
   #pathTo(target: ShardTarget): StorePath {

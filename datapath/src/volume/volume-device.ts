@@ -4,7 +4,7 @@
 // A write that was answered is durable on every in-sync replica, so FLUSH has nothing to wait for, and FUA is no different from a
 // plain write; both are passed on or answered all the same. Requests may be sent more than once after a failover; each is
 // answered once. A user's memory is untouched from requestDone on, also after a deadline.
-import { PfError } from '../base/errors.ts';
+import { PfError, formatErrorChain } from '../base/errors.ts';
 import { BLOCK_BYTES, SECTOR_BYTES } from '../base/sizes.ts';
 import { ConductorClient } from '../api/conductor-client.ts';
 import type { VolumeConfig } from '../api/model.ts';
@@ -51,12 +51,16 @@ export interface OpenVolumeRequest {
   readonly deadlineMs?: number;
   /** Requests in flight on one connection, 1..255. Default 128. */
   readonly depth?: number;
+  /** By which name the conductor remembers who has the volume attached for writing: a host, a node. */
+  readonly client?: string;
   /** A store in this process and world: where it is the primary, requests take no network. */
   readonly localLink?: { readonly storeId: number; readonly link: StoreLink };
 }
 
 /** Requests that may be unanswered at once; one more fails with ENOMEM. */
 export const MAXIMUM_OUTSTANDING = 65536;
+/** For telling the conductor of a close. */
+const CLOSE_DEADLINE_MS = 2_000;
 
 /** Errors: NOT_FOUND, UNAVAILABLE (no conductor, or a shard without a primary), INVALID_ARGUMENT. */
 export async function openVolume(world: World, request: OpenVolumeRequest): Promise<VolumeDevice> {
@@ -68,13 +72,15 @@ export async function openVolume(world: World, request: OpenVolumeRequest): Prom
     );
   }
   const client = new ConductorClient(world, request.conductors);
-  const config = await client.openVolume(request.name, { isReadOnly: request.isReadOnly ?? false });
+  const config = await client.openVolume(request.name, {
+    isReadOnly: request.isReadOnly ?? false,
+    ...(request.client === undefined ? {} : { client: request.client }),
+  });
   return new VolumeDevice(world, client, config, request);
 }
 
 export class VolumeDevice implements BlockDevice, PieceOwner, VolumeRequestOwner {
   readonly name: string;
-  readonly sizeBytes: number;
   readonly minimumIoBytes = SECTOR_BYTES;
   readonly preferredIoBytes = BLOCK_BYTES;
   readonly maximumIoBytes = MAX_IO_BYTES;
@@ -85,6 +91,8 @@ export class VolumeDevice implements BlockDevice, PieceOwner, VolumeRequestOwner
   readonly stats = new VolumeStats();
   readonly shardBytes: number;
   readonly #world: World;
+  readonly #client: ConductorClient;
+  readonly #volumeId: number;
   readonly #router: ShardRouter;
   readonly #pool = new RequestPool();
   readonly #outstanding: Outstanding;
@@ -95,8 +103,9 @@ export class VolumeDevice implements BlockDevice, PieceOwner, VolumeRequestOwner
 
   constructor(world: World, client: ConductorClient, config: VolumeConfig, request: OpenVolumeRequest) {
     this.#world = world;
+    this.#client = client;
+    this.#volumeId = config.volume_id;
     this.name = config.volume_name;
-    this.sizeBytes = config.volume_size;
     this.shardBytes = config.shard_size;
     this.isReadOnly = request.isReadOnly ?? false;
     this.#connections = request.connections ?? 1;
@@ -115,6 +124,17 @@ export class VolumeDevice implements BlockDevice, PieceOwner, VolumeRequestOwner
   /** Null, or why every request fails now: FENCED, NOT_FOUND. */
   get failure(): PfError | null {
     return this.#router.failure;
+  }
+
+  /** Grows with the volume, when this client learns of it: by refresh(), or with a layout that it asked for after a failover. Never shrinks. */
+  get sizeBytes(): number {
+    return this.#router.sizeBytes;
+  }
+
+  /** Asks the conductor whether the volume has grown; resolves with its size. Errors: UNAVAILABLE, FENCED, NOT_FOUND. */
+  async refresh(): Promise<number> {
+    await this.#router.refresh();
+    return this.sizeBytes;
   }
 
   get attachEpoch(): number {
@@ -231,7 +251,19 @@ export class VolumeDevice implements BlockDevice, PieceOwner, VolumeRequestOwner
   async #close(): Promise<void> {
     await this.#outstanding.whenEmpty();
     this.#outstanding.stop();
+    const isLost = this.#router.failure !== null;
     await this.#router.close();
+    if (!this.isReadOnly && !isLost) await this.#letGo();
+  }
+
+  /** The conductor forgets who had the volume attached. It is closed in any case: a conductor that cannot be told learns it from the next writer. */
+  async #letGo(): Promise<void> {
+    const options = { attachEpoch: this.attachEpoch, volumeId: this.#volumeId, deadlineMs: CLOSE_DEADLINE_MS };
+    try {
+      await this.#client.closeVolume(this.name, options);
+    } catch (error) {
+      this.#world.log.info('the conductor was not told that a volume is closed', { volume: this.name, error: formatErrorChain(error) });
+    }
   }
 }
 

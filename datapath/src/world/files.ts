@@ -12,6 +12,10 @@ export interface AppendFile {
 export interface Files {
   /** Null when there is no such file. */
   read(path: string): Promise<Uint8Array | null>;
+  /** The first `limitBytes` of a file, less if it is shorter; null when there is none. For what others write, as the kernel in /sys. */
+  readStart(path: string, limitBytes: number): Promise<Uint8Array | null>;
+  /** What a symbolic link says, as it is written there; null when there is nothing at `path`, or no link. */
+  readLink(path: string): Promise<string | null>;
   /** Replaces the whole file atomically and durably (temporary file, fsync, rename, fsync of the folder). */
   replace(path: string, bytes: Uint8Array): Promise<void>;
   /** Opens for appending, creating it. */

@@ -1,6 +1,8 @@
 // What a program says while it runs: one line an event, JSON in daemons, plain text at terminals.
 
-export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
+export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
+
+export type LogLevel = (typeof LOG_LEVELS)[number];
 
 export interface Logger {
   debug(message: string, fields?: Readonly<Record<string, unknown>>): void;
@@ -8,6 +10,8 @@ export interface Logger {
   warn(message: string, fields?: Readonly<Record<string, unknown>>): void;
   error(message: string, fields?: Readonly<Record<string, unknown>>): void;
   child(fields: Readonly<Record<string, unknown>>): Logger;
+  /** From now on, for this logger, its parent and all of its relatives; nothing where there are no levels. */
+  setLevel(level: LogLevel): void;
 }
 
 export const silentLogger: Logger = {
@@ -18,4 +22,5 @@ export const silentLogger: Logger = {
   child() {
     return silentLogger;
   },
+  setLevel() {},
 };

@@ -67,10 +67,10 @@ export function boolean(description: string): Schema<boolean, 'required'> {
 /** A size in bytes as Kubernetes writes it: "100Gi", 1073741824. */
 export function quantity(description: string): Schema<string | number, 'required'> {
   return leaf({
-    'anyOf': [{ type: 'integer' }, { type: 'string' }],
+    anyOf: [{ type: 'integer' }, { type: 'string' }],
     'x-kubernetes-int-or-string': true,
-    'pattern': QUANTITY_PATTERN,
-    'maxLength': 32,
+    pattern: QUANTITY_PATTERN,
+    maxLength: 32,
     description,
   });
 }
@@ -130,7 +130,18 @@ export function optional<T>(schema: Schema<T>): Schema<T, 'optional'> {
 }
 
 export function defaulted<T>(schema: Schema<T>, fallback: Json): Schema<T, 'defaulted'> {
-  return { ...schema, presence: 'defaulted', fallback, openApi: { ...schema.openApi, default: fallback } };
+  const whole = filledIn(schema, fallback);
+  return { ...schema, presence: 'defaulted', fallback: whole, openApi: { ...schema.openApi, default: whole } };
+}
+
+/** A default is held against the rules as it is written down: with the defaults of its own fields. */
+function filledIn(schema: Schema<unknown>, fallback: Json): Json {
+  if (schema.fields === null) return fallback;
+  const given = Object.entries(schema.fields).flatMap(([name, field]) => {
+    const value = (fallback as JsonObject)[name] ?? field.fallback;
+    return value === undefined ? [] : [[name, value] as const];
+  });
+  return Object.fromEntries(given);
 }
 
 export function withRules<T, P extends Presence>(schema: Schema<T, P>, ...rules: readonly Rule<T>[]): Schema<T, P> {
@@ -148,8 +159,8 @@ export function transition<T>(cel: string, message: string, check: (self: T, old
 }
 
 export function immutable<T, P extends Presence>(schema: Schema<T, P>, name: string): Schema<T, P> {
-  const same = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);
-  return withRules(schema, transition('self == oldSelf', `${name} cannot be changed after creation`, same));
+  const same = (a: T, b: T): boolean => JSON.stringify(a) === JSON.stringify(b);
+  return withRules(schema, transition<T>('self == oldSelf', `${name} cannot be changed after creation`, same));
 }
 
 function leaf<T>(openApi: JsonObject): Schema<T, 'required'> {

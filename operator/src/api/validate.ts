@@ -11,7 +11,12 @@ export interface Problem {
 }
 
 /** The value with its defaults, or all that is wrong with it. `old`: what is being changed, complete; null for a creation. */
-export function check(schema: Schema<unknown>, value: Json, path: string, old: Json | null = null): { value: Json; problems: Problem[] } {
+export function check(
+  schema: Schema<unknown>,
+  value: Json,
+  path: string,
+  old: Json | null = null,
+): { value: Json; problems: Problem[] } {
   const problems: Problem[] = [];
   const complete = walk(schema, value, path, problems);
   if (problems.length === 0) applyRules(schema, complete, old, path, problems);
@@ -29,7 +34,8 @@ export function parse<S extends Schema<unknown>>(schema: S, value: Json, path: s
 function walk(schema: Schema<unknown>, value: Json, path: string, problems: Problem[]): Json {
   const { openApi } = schema;
   if (openApi['x-kubernetes-int-or-string'] === true) {
-    if (typeof value !== 'number' && typeof value !== 'string') problems.push({ path, message: `a size wanted, got ${show(value)}` });
+    if (typeof value !== 'number' && typeof value !== 'string')
+      problems.push({ path, message: `a size wanted, got ${show(value)}` });
     else checkString(openApi, String(value), path, problems);
     return value;
   }
@@ -59,7 +65,18 @@ function walkList(schema: Schema<unknown>, value: Json, path: string, problems: 
   const { minItems = 0, maxItems = Infinity } = schema.openApi as { minItems?: number; maxItems?: number };
   if (value.length < minItems) problems.push({ path, message: `at least ${minItems} items wanted, got ${value.length}` });
   if (value.length > maxItems) problems.push({ path, message: `at most ${maxItems} items are possible, got ${value.length}` });
+  const keys = schema.openApi['x-kubernetes-list-map-keys'] as readonly string[] | undefined;
+  if (keys !== undefined) checkUnique(keys, value, path, problems);
   return value.map((item: Json, index) => walk(schema.items!, item, `${path}[${index}]`, problems));
+}
+
+function checkUnique(keys: readonly string[], items: readonly Json[], path: string, problems: Problem[]): void {
+  const seen = new Set<string>();
+  for (const [index, item] of items.entries()) {
+    const key = JSON.stringify(keys.map((each) => (isObject(item) ? (item[each] ?? null) : null)));
+    if (seen.has(key)) problems.push({ path: `${path}[${index}]`, message: `Duplicate value: ${key.slice(1, -1)}` });
+    seen.add(key);
+  }
 }
 
 function walkObject(schema: Schema<unknown>, value: Json, path: string, problems: Problem[]): Json {
@@ -68,11 +85,13 @@ function walkObject(schema: Schema<unknown>, value: Json, path: string, problems
     return value;
   }
   const { fields, values } = schema;
-  if (values !== null) return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, walk(values, each, `${path}.${key}`, problems)]));
+  if (values !== null)
+    return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, walk(values, each, `${path}.${key}`, problems)]));
   if (fields === null) return value;
   const complete: Record<string, Json> = {};
   for (const key of Object.keys(value)) {
-    if (fields[key] === undefined) problems.push({ path: join(path, key), message: `there is no such field; known are ${Object.keys(fields).join(', ')}` });
+    if (fields[key] === undefined)
+      problems.push({ path: join(path, key), message: `there is no such field; known are ${Object.keys(fields).join(', ')}` });
   }
   for (const [key, field] of Object.entries(fields)) {
     const given = value[key] ?? field.fallback;
@@ -100,19 +119,32 @@ function applyRules(schema: Schema<unknown>, value: Json, old: Json | null, path
 }
 
 function checkString(openApi: JsonObject, value: string, path: string, problems: Problem[]): void {
-  const limits = openApi as { minLength?: number; maxLength?: number; pattern?: string; enum?: readonly string[]; format?: string };
+  const limits = openApi as {
+    minLength?: number;
+    maxLength?: number;
+    pattern?: string;
+    enum?: readonly string[];
+    format?: string;
+  };
   if (limits.enum !== undefined && !limits.enum.includes(value)) {
-    problems.push({ path, message: `Unsupported value: "${value}": supported values: ${limits.enum.map((each) => `"${each}"`).join(', ')}` });
+    problems.push({
+      path,
+      message: `Unsupported value: "${value}": supported values: ${limits.enum.map((each) => `"${each}"`).join(', ')}`,
+    });
   }
   if (value.length < (limits.minLength ?? 0)) problems.push({ path, message: `at least ${limits.minLength} characters wanted` });
-  if (value.length > (limits.maxLength ?? Infinity)) problems.push({ path, message: `longer than ${limits.maxLength} characters` });
-  if (limits.pattern !== undefined && !new RegExp(limits.pattern).test(value)) problems.push({ path, message: `"${value}" does not match ${limits.pattern}` });
-  if (limits.format === 'date-time' && !DATE_TIME.test(value)) problems.push({ path, message: `"${value}" is no time such as 2026-01-31T12:00:00Z` });
+  if (value.length > (limits.maxLength ?? Infinity))
+    problems.push({ path, message: `longer than ${limits.maxLength} characters` });
+  if (limits.pattern !== undefined && !new RegExp(limits.pattern).test(value))
+    problems.push({ path, message: `"${value}" does not match ${limits.pattern}` });
+  if (limits.format === 'date-time' && !DATE_TIME.test(value))
+    problems.push({ path, message: `"${value}" is no time such as 2026-01-31T12:00:00Z` });
 }
 
 function checkInteger(openApi: JsonObject, value: Json, path: string, problems: Problem[]): void {
   const { minimum = -Infinity, maximum = Infinity } = openApi as { minimum?: number; maximum?: number };
-  if (typeof value !== 'number' || !Number.isSafeInteger(value)) problems.push({ path, message: `a whole number wanted, got ${show(value)}` });
+  if (typeof value !== 'number' || !Number.isSafeInteger(value))
+    problems.push({ path, message: `a whole number wanted, got ${show(value)}` });
   else if (value < minimum) problems.push({ path, message: `${value} should be greater than or equal to ${minimum}` });
   else if (value > maximum) problems.push({ path, message: `${value} should be less than or equal to ${maximum}` });
 }

@@ -25,6 +25,7 @@ export const exportVolume = verb(
     const { device } = await openBlockSource(world, `volume:${flags.volume}`, {
       conductors: context.conductorAddresses,
       isReadOnly: flags.readOnly,
+      client: context.hostName,
     });
     server.addExport({ name: flags.volume, description: `PureFlash volume ${flags.volume}`, device });
     context.print(

@@ -5,11 +5,12 @@ import { verb, VOLUME_FLAG } from './verb.ts';
 export const openVolume = verb(
   {
     name: 'pfcli open_volume',
-    summary: 'Attach a volume and show its layout. A writer that had it open is fenced; with --read-only nothing changes.',
+    summary:
+      'Attach a volume and show its layout. A writer that had it open is fenced, and this host stays recorded until detach_volume; with --read-only nothing changes.',
     flags: { volume: VOLUME_FLAG, readOnly: { kind: 'boolean', help: 'look only: do not raise the attach epoch' } },
   },
   async (context, flags) => {
-    const config = await context.conductor.openVolume(flags.volume, { isReadOnly: flags.readOnly });
+    const config = await context.conductor.openVolume(flags.volume, { isReadOnly: flags.readOnly, client: context.hostName });
     const { token: _secret, ...shown } = config;
     context.print(shown, () => layout(config));
     return 0;

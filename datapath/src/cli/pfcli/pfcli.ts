@@ -12,6 +12,8 @@ export interface Terminal {
   out(text: string): void;
   error(text: string): void;
   readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Of the machine that this runs on. */
+  readonly hostName: string;
   readonly interrupted: Promise<void>;
   openControlWorld(): Promise<ControlWorld & { close(): Promise<void> }>;
   openWholeWorld(): Promise<World>;
@@ -52,6 +54,7 @@ async function runVerb(
       world: control,
       conductor: new ConductorClient(control, addresses, { unreachableMs: (flags['timeout'] as number) * 1000 }),
       conductorAddresses: addresses,
+      hostName: terminal.hostName,
       print: (reply, render) => terminal.out(flags['json'] === true ? JSON.stringify(reply, null, 2) : render(reply)),
       openWholeWorld: async () => (whole ??= await terminal.openWholeWorld()),
       interrupted: terminal.interrupted,

@@ -16,6 +16,11 @@ export const VERBS: Readonly<Record<string, VerbEntry>> = {
     summary: 'attach a volume (fencing its other writers) and show where it lives',
     load: async () => (await import('./open-volume.ts')).openVolume,
   },
+  resize_volume: { summary: 'make a volume larger', load: async () => (await import('./resize-volume.ts')).resizeVolume },
+  detach_volume: {
+    summary: 'take a volume away from the client that has it attached',
+    load: async () => (await import('./detach-volume.ts')).detachVolume,
+  },
   delete_volume: { summary: 'delete a volume and its data', load: async () => (await import('./delete-volume.ts')).deleteVolume },
   export_volume: {
     summary: 'serve a volume over NBD until Ctrl-C',

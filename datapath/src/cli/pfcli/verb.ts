@@ -11,6 +11,8 @@ export interface VerbContext {
   readonly world: ControlWorld;
   readonly conductor: ConductorClient;
   readonly conductorAddresses: readonly string[];
+  /** By which the conductor remembers what this program attaches. */
+  readonly hostName: string;
   /** Prints one reply: as JSON with --json, otherwise the lines that `render` makes of it. */
   print<T>(reply: T, render: (reply: T) => string): void;
   /** Opens everything, data path included; closed when the verb ends. */

@@ -1,4 +1,4 @@
-// Volumes: create, open, delete, look up.
+// Volumes: create, grow, delete, look up. Opening and closing them is in attachments.ts.
 import { PfError } from '../../base/errors.ts';
 import { BLOCK_BYTES, GiB } from '../../base/sizes.ts';
 import { MAX_SHARDS_IN_VOLUME, MIN_SHARD_BYTES } from '../../api/bodies.ts';
@@ -7,27 +7,27 @@ import type {
   DeleteVolumeReply,
   GetVolumeReply,
   ListVolumeReply,
-  OpenVolumeReply,
   Reply,
+  ResizeVolumeReply,
 } from '../../api/model.ts';
-import type { CreateVolumeParams, OpenVolumeParams } from '../../api/routes.ts';
+import type { CreateVolumeParams, DeleteVolumeParams } from '../../api/routes.ts';
 import { proposeOrThrow, volumeOf, type ConductorContext } from '../context.ts';
 import { STORE_DEAD_MS } from '../monitor.ts';
-import { isServed } from '../plan/liveness.ts';
-import { placeVolume } from '../plan/placement.ts';
+import { placeGrowth, placeVolume } from '../plan/placement.ts';
 import type { VolumeRecord } from '../state/cluster-state.ts';
+import type { Command } from '../state/commands.ts';
 import { isOnline, volumeByName, volumeConfig, volumeInfo } from '../state/queries.ts';
+import { firstUntold, PRIMARIES_DEADLINE_MS } from './primaries.ts';
 
 export const DEFAULT_SHARD_BYTES = 64 * GiB;
-/** How long an open for writing waits for the primaries, and a deletion for the stores. */
-export const OPEN_DEADLINE_MS = 10_000;
+/** How long a deletion waits for the stores. */
 const DELETE_WAIT_MS = 5_000;
 
 export async function createVolume(context: ConductorContext, params: CreateVolumeParams): Promise<CreateVolumeReply> {
   const existing = volumeByName(context.state, params.volume_name);
   if (existing !== null) return alreadyThere(context, existing, params);
   const shardSizeBytes = params.shard_size === 0 ? DEFAULT_SHARD_BYTES : params.shard_size;
-  checkShape(params, shardSizeBytes);
+  checkShape('shard_size', params.size, shardSizeBytes);
   const request = { sizeBytes: params.size, shardSizeBytes, replicaCount: params.rep_cnt, allowSameHost: context.allowSameHost };
   await context.changed.until(() => !isAnyUnknown(context), STORE_DEAD_MS);
   const shards = placeVolume(context.state, context.monitor, request);
@@ -67,68 +67,72 @@ function alreadyThere(context: ConductorContext, volume: VolumeRecord, params: C
   );
 }
 
-function checkShape(params: CreateVolumeParams, shardSizeBytes: number): void {
-  if (params.size % BLOCK_BYTES !== 0)
-    throw new PfError('INVALID_ARGUMENT', `size: a multiple of ${BLOCK_BYTES} wanted, got ${params.size}`);
+/** `blame`: the parameter to change when there would be too many shards. */
+function checkShape(blame: 'size' | 'shard_size', sizeBytes: number, shardSizeBytes: number): void {
+  if (sizeBytes % BLOCK_BYTES !== 0)
+    throw new PfError('INVALID_ARGUMENT', `size: a multiple of ${BLOCK_BYTES} wanted, got ${sizeBytes}`);
   if (shardSizeBytes % MIN_SHARD_BYTES !== 0)
     throw new PfError('INVALID_ARGUMENT', `shard_size: a multiple of ${MIN_SHARD_BYTES} wanted, got ${shardSizeBytes}`);
-  const shardCount = Math.ceil(params.size / shardSizeBytes);
-  if (shardCount > MAX_SHARDS_IN_VOLUME) {
+  const shardCount = Math.ceil(sizeBytes / shardSizeBytes);
+  if (shardCount <= MAX_SHARDS_IN_VOLUME) return;
+  throw new PfError(
+    'INVALID_ARGUMENT',
+    blame === 'size'
+      ? `size: ${sizeBytes} needs ${shardCount} shards of ${shardSizeBytes} bytes, at most ${MAX_SHARDS_IN_VOLUME} are possible; a larger volume needs larger shards from its creation on`
+      : `shard_size: ${shardSizeBytes} makes ${shardCount} shards, at most ${MAX_SHARDS_IN_VOLUME} are possible; choose a larger one`,
+  );
+}
+
+/**
+ * Only larger; the same size again answers when every primary knows it, so that a call that was sent twice is done once. When this answers,
+ * whoever opens the volume can use all of it; the replicas' meta versions keep clients away from a store that has not heard of it yet.
+ */
+export async function resizeVolume(
+  context: ConductorContext,
+  params: { readonly volume_name: string; readonly size: number },
+): Promise<ResizeVolumeReply> {
+  await context.changed.until(() => !isAnyUnknown(context), STORE_DEAD_MS);
+  const { id } = volumeOf(context, params.volume_name);
+  for (;;) {
+    const volume = context.state.volumes.get(id);
+    if (volume === undefined) throw new PfError('NOT_FOUND', `volume "${params.volume_name}" was deleted while it was being resized`);
+    checkGrowth(volume, params.size);
+    if (volume.sizeBytes === params.size) break;
+    const outcome = await context.engine.propose(growthOf(context, volume, params.size));
+    if (outcome.isAccepted) break;
+    // Somebody else's growth was in front of this one: what it left is looked at anew.
+    if (context.state.volumes.get(id)?.sizeBytes === volume.sizeBytes) throw new PfError(outcome.code, outcome.reason);
+  }
+  if (!(await context.changed.until(() => firstUntold(context, id) === null, PRIMARIES_DEADLINE_MS))) {
     throw new PfError(
-      'INVALID_ARGUMENT',
-      `shard_size: ${shardSizeBytes} makes ${shardCount} shards, at most ${MAX_SHARDS_IN_VOLUME} are possible; choose a larger one`,
+      'UNAVAILABLE',
+      `volume "${params.volume_name}" has ${params.size} bytes from now on, but the primary of shard ${firstUntold(context, id)} could not be told within ${PRIMARIES_DEADLINE_MS} ms; resize it to the same size again to wait for it`,
     );
   }
+  const grown = context.state.volumes.get(id);
+  if (grown === undefined) throw new PfError('NOT_FOUND', `volume "${params.volume_name}" was deleted while it was being resized`);
+  return { op: 'resize_volume_reply', ret_code: 0, ...volumeInfo(context.monitor, grown) };
 }
 
-/** For writing: raises the epoch, and answers when every primary holds it. For reading, or again with the epoch held: answers at once. */
-export async function openVolume(context: ConductorContext, params: OpenVolumeParams): Promise<OpenVolumeReply> {
-  const volume = volumeOf(context, params.volume_name);
-  if (params.attach_epoch !== null) checkEpoch(volume, params.attach_epoch);
-  else if (!params.read_only) await openForWriting(context, volume);
-  // The layout as of now: it may have changed while the primaries were asked.
-  const current = context.state.volumes.get(volume.id);
-  if (current === undefined) throw new PfError('NOT_FOUND', `volume "${volume.name}" was deleted while it was being opened`);
-  return { op: 'open_volume_reply', ret_code: 0, ...volumeConfig(context.state, context.monitor, current) };
+function growthOf(context: ConductorContext, volume: VolumeRecord, sizeBytes: number): Command {
+  const growth = { sizeBytes, allowSameHost: context.allowSameHost };
+  const shards = placeGrowth(context.state, context.monitor, volume, growth);
+  return { kind: 'resize_volume', volumeId: volume.id, fromSizeBytes: volume.sizeBytes, sizeBytes, shards };
 }
 
-function checkEpoch(volume: VolumeRecord, epoch: number): void {
-  if (volume.attachEpoch === epoch) return;
+function checkGrowth(volume: VolumeRecord, sizeBytes: number): void {
+  checkShape('size', sizeBytes, volume.shardSizeBytes);
+  if (sizeBytes >= volume.sizeBytes) return;
   throw new PfError(
-    'FENCED',
-    `volume "${volume.name}" has attach epoch ${volume.attachEpoch}, not ${epoch}: another client has attached it since`,
+    'INVALID_ARGUMENT',
+    `cannot shrink volume "${volume.name}" from ${volume.sizeBytes} to ${sizeBytes} bytes: a volume only grows`,
   );
-}
-
-async function openForWriting(context: ConductorContext, volume: VolumeRecord): Promise<void> {
-  const epoch = await proposeOrThrow(context, { kind: 'raise_epoch', volumeId: volume.id });
-  const isReady = (): boolean => firstUnready(context, volume.id, epoch) === null;
-  if (await context.changed.until(isReady, OPEN_DEADLINE_MS)) return;
-  const shard = firstUnready(context, volume.id, epoch);
-  throw new PfError(
-    'UNAVAILABLE',
-    `cannot open volume "${volume.name}": the primary of shard ${shard} did not take attach epoch ${epoch} within ${OPEN_DEADLINE_MS} ms; check its stores with list_store`,
-  );
-}
-
-/** Index of a shard whose primary does not hold the current configuration and the epoch, or null. A deleted volume has none. */
-function firstUnready(context: ConductorContext, volumeId: number, epoch: number): number | null {
-  for (const [index, shard] of context.state.volumes.get(volumeId)?.shards.entries() ?? []) {
-    const primary = shard.replicas[shard.primary]!;
-    const isReady =
-      isServed(context.monitor, shard) && context.pusher.holds(primary.storeId, volumeId, index, shard.metaVersion, epoch);
-    if (!isReady) return index;
-  }
-  return null;
 }
 
 /** The volume is gone when this answers; stores that could not free their part yet are told until they have. */
-export async function deleteVolume(
-  context: ConductorContext,
-  params: { readonly volume_name: string },
-): Promise<DeleteVolumeReply> {
+export async function deleteVolume(context: ConductorContext, params: DeleteVolumeParams): Promise<DeleteVolumeReply> {
   const volume = volumeOf(context, params.volume_name);
-  await proposeOrThrow(context, { kind: 'delete_volume', volumeId: volume.id });
+  await proposeOrThrow(context, { kind: 'delete_volume', volumeId: volume.id, ...(params.force ? { force: true } : {}) });
   const pending = (): readonly number[] => context.state.deletions.get(volume.id)?.storeIds ?? [];
   await context.changed.until(() => !pending().some((storeId) => isOnline(context.monitor, storeId)), DELETE_WAIT_MS);
   return { op: 'delete_volume_reply', ret_code: 0, pending_stores: pending() };
@@ -140,8 +144,9 @@ export function listVolume(context: ConductorContext): ListVolumeReply {
 }
 
 export function getVolume(context: ConductorContext, params: { readonly volume_name: string }): GetVolumeReply {
-  const { token: _secret, ...volume } = volumeConfig(context.state, context.monitor, volumeOf(context, params.volume_name));
-  return { op: 'get_volume_reply', ret_code: 0, volume };
+  const record = volumeOf(context, params.volume_name);
+  const { token: _secret, ...volume } = volumeConfig(context.state, context.monitor, record);
+  return { op: 'get_volume_reply', ret_code: 0, volume: { ...volume, attached_to: record.attachedTo } };
 }
 
 export function checkVolumeExists(context: ConductorContext, params: { readonly volume_name: string }): Reply {

@@ -1,9 +1,9 @@
-// Where a new volume's replicas go. Pure. Replicas of a shard are on different hosts (failure domains); where the cluster
+// Where the replicas of a new volume, or of one that grows, go. Pure. Replicas of a shard are on different hosts (failure domains); where the cluster
 // allows it, on different stores of one host when there are too few hosts. Within that: disks with the most capacity that is not
 // promised yet, nearly full ones last; primaries go where there are the fewest.
 import { PfError } from '../../base/errors.ts';
 import { MiB } from '../../base/sizes.ts';
-import type { ClusterState, StoreRecord } from '../state/cluster-state.ts';
+import { withVolume, type ClusterState, type StoreRecord, type VolumeRecord } from '../state/cluster-state.ts';
 import type { Placement } from '../state/commands.ts';
 import type { LivenessView } from './liveness.ts';
 import { StoreLoad, shardBytes } from './store-load.ts';
@@ -29,6 +29,25 @@ interface Candidate {
 
 /** Errors: UNAVAILABLE (too few hosts or stores), NO_SPACE (enough of them, but their disks are full). */
 export function placeVolume(state: ClusterState, view: LivenessView, request: PlacementRequest): Placement[] {
+  return placeShards(state, view, request, 0);
+}
+
+/** The shards that the volume lacks for `sizeBytes`; none when its last one has the room. The others stay where they are. Errors as above. */
+export function placeGrowth(
+  state: ClusterState,
+  view: LivenessView,
+  volume: VolumeRecord,
+  growth: Pick<PlacementRequest, 'sizeBytes' | 'allowSameHost'>,
+): Placement[] {
+  // What the last shard may come to need when it is full counts already.
+  const grown = withVolume(state, { ...volume, sizeBytes: growth.sizeBytes });
+  const { shardSizeBytes, replicaCount } = volume;
+  return placeShards(grown, view, { ...growth, shardSizeBytes, replicaCount }, volume.shards.length);
+}
+
+function placeShards(state: ClusterState, view: LivenessView, request: PlacementRequest, firstShard: number): Placement[] {
+  const shardCount = Math.ceil(request.sizeBytes / request.shardSizeBytes);
+  if (shardCount <= firstShard) return [];
   const stores = [...state.stores.values()].filter((store) => view.livenessOf(store.id) === 'LIVE').sort((a, b) => a.id - b.id);
   checkDomains(
     stores.filter((store) => store.disks.some((disk) => view.isDiskUsable(store.id, disk.uuid))),
@@ -36,9 +55,8 @@ export function placeVolume(state: ClusterState, view: LivenessView, request: Pl
   );
   const candidates = stores.flatMap((store) => candidatesOf(store, view));
   const load = new StoreLoad(state);
-  const shardCount = Math.ceil(request.sizeBytes / request.shardSizeBytes);
   const placements: Placement[] = [];
-  for (let index = 0; index < shardCount; index += 1) {
+  for (let index = firstShard; index < shardCount; index += 1) {
     placements.push(placeShard(candidates, load, request, shardBytes(request.sizeBytes, request.shardSizeBytes, index)));
   }
   return placements;

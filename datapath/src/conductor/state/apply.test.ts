@@ -73,6 +73,7 @@ test('a new volume has the first id, epoch 0, meta version 1 and all replicas in
     shardSizeBytes: 64 * GiB,
     replicaCount: 2,
     attachEpoch: 0,
+    attachedTo: null,
     token: 99,
     requestId: 'r1',
     shards: [
@@ -273,8 +274,10 @@ const EVERY_KIND: readonly Command[] = [
   },
   { kind: 'finish_recovery', volumeId: V1, shardIndex: 0, replicaIndex: 1, metaVersion: 5 },
   create(),
-  { kind: 'raise_epoch', volumeId: V1 },
-  { kind: 'delete_volume', volumeId: V1 },
+  { kind: 'resize_volume', volumeId: V1, fromSizeBytes: GiB, sizeBytes: 2 * GiB, shards: [] },
+  { kind: 'raise_epoch', volumeId: V1, client: 'node1' },
+  { kind: 'release_volume', volumeId: V1, attachEpoch: 1 },
+  { kind: 'delete_volume', volumeId: V1, force: true },
   { kind: 'finish_deletion', volumeId: V1, storeId: 2 },
 ];
 
@@ -326,7 +329,7 @@ function scribble(value: Record<string, unknown>, random: (below: number) => num
       continue;
     }
     if (random(4) === 0) delete holder[key];
-    else holder[key] = junk[random(junk.length)];
+    else holder[key] = structuredClone(junk[random(junk.length)]);
     return;
   }
 }

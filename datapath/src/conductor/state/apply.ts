@@ -1,25 +1,11 @@
 // The reducer: (state, command) -> state. Pure and deterministic; a command that does not fit the state is refused with a reason and
 // changes nothing. It trusts nobody: the rules that keep data safe (section 6 of docs/internals/replication.md) are checked here, whatever
-// a planner or a handler has proposed.
-import type { ErrorCode } from '../../base/errors.ts';
-import { volumeIdOfSequence } from '../../base/ids.ts';
-import { BLOCK_BYTES } from '../../base/sizes.ts';
-import { MAX_SHARDS_IN_VOLUME, MIN_SHARD_BYTES } from '../../api/bodies.ts';
+// a planner or a handler has proposed. What a volume's own commands do is in apply-volume.ts.
 import type { ReplicaStatus } from '../../api/model.ts';
-import type { ClusterState, ShardRecord, StoreFacts, StoreRecord, VolumeRecord } from './cluster-state.ts';
-import type { Command, Placement, ShardChange } from './commands.ts';
-
-/** `value`: the id of the store or volume, or the new epoch, where the command makes one; else 0. */
-export type Outcome =
-  | { readonly isAccepted: true; readonly value: number }
-  | { readonly isAccepted: false; readonly code: ErrorCode; readonly reason: string };
-
-export interface Applied {
-  readonly state: ClusterState;
-  readonly outcome: Outcome;
-}
-
-type Create = Extract<Command, { kind: 'create_volume' }>;
+import { createVolume, deleteVolume, finishDeletion, raiseEpoch, releaseVolume, resizeVolume } from './apply-volume.ts';
+import { withVolume, type ClusterState, type ShardRecord, type StoreFacts, type StoreRecord } from './cluster-state.ts';
+import type { Command, ShardChange } from './commands.ts';
+import { accepted, refused, type Applied } from './outcome.ts';
 
 export function apply(state: ClusterState, command: Command): Applied {
   switch (command.kind) {
@@ -35,9 +21,13 @@ export function apply(state: ClusterState, command: Command): Applied {
     case 'create_volume':
       return createVolume(state, command);
     case 'raise_epoch':
-      return raiseEpoch(state, command.volumeId);
+      return raiseEpoch(state, command);
+    case 'resize_volume':
+      return resizeVolume(state, command);
+    case 'release_volume':
+      return releaseVolume(state, command);
     case 'delete_volume':
-      return deleteVolume(state, command.volumeId);
+      return deleteVolume(state, command);
     case 'finish_deletion':
       return finishDeletion(state, command.volumeId, command.storeId);
     default:
@@ -47,14 +37,6 @@ export function apply(state: ClusterState, command: Command): Applied {
         `unknown command ${JSON.stringify((command as { kind?: unknown } | null)?.kind ?? null)}`,
       );
   }
-}
-
-function accepted(state: ClusterState, value: number): Applied {
-  return { state, outcome: { isAccepted: true, value } };
-}
-
-function refused(state: ClusterState, code: ErrorCode, reason: string): Applied {
-  return { state, outcome: { isAccepted: false, code, reason } };
 }
 
 function putStore(state: ClusterState, facts: StoreFacts): Applied {
@@ -184,97 +166,4 @@ function finishRecovery(state: ClusterState, command: Extract<Command, { kind: '
   const statuses = shard.replicas.map((each) => (each === replica ? 'IN_SYNC' : each.status));
   const shards = volume.shards.with(command.shardIndex, changed(shard, shard.primary, statuses));
   return accepted(withVolume(state, { ...volume, shards }), 0);
-}
-
-function createVolume(state: ClusterState, command: Create): Applied {
-  if (state.volumeIdByName.has(command.name)) return refused(state, 'ALREADY_EXISTS', `volume "${command.name}" exists`);
-  const problem = shapeProblem(command) ?? placementProblem(state, command);
-  if (problem !== null) return refused(state, 'INVALID_ARGUMENT', `volume "${command.name}" ${problem}`);
-  const id: number = volumeIdOfSequence(state.nextVolumeSequence);
-  const volume: VolumeRecord = {
-    id,
-    name: command.name,
-    sizeBytes: command.sizeBytes,
-    shardSizeBytes: command.shardSizeBytes,
-    replicaCount: command.replicaCount,
-    attachEpoch: 0,
-    token: command.token,
-    requestId: command.requestId,
-    shards: command.shards.map(freshShard),
-  };
-  const volumeIdByName = new Map(state.volumeIdByName).set(command.name, id);
-  return accepted({ ...withVolume(state, volume), volumeIdByName, nextVolumeSequence: state.nextVolumeSequence + 1 }, id);
-}
-
-/** A volume nobody has written is in sync everywhere. */
-function freshShard(placement: Placement): ShardRecord {
-  return {
-    metaVersion: 1,
-    primary: placement.primary,
-    replicas: placement.replicas.map((replica) => ({ ...replica, status: 'IN_SYNC' })),
-  };
-}
-
-function shapeProblem(command: Create): string | null {
-  if (command.sizeBytes % BLOCK_BYTES !== 0) return `has ${command.sizeBytes} bytes: a multiple of ${BLOCK_BYTES} wanted`;
-  if (command.shardSizeBytes % MIN_SHARD_BYTES !== 0)
-    return `has shards of ${command.shardSizeBytes} bytes: a multiple of ${MIN_SHARD_BYTES} wanted`;
-  const shardCount = Math.ceil(command.sizeBytes / command.shardSizeBytes);
-  if (shardCount > MAX_SHARDS_IN_VOLUME)
-    return `would have ${shardCount} shards: at most ${MAX_SHARDS_IN_VOLUME} are possible, choose a larger shard size`;
-  if (command.shards.length !== shardCount) return `has ${shardCount} shards, but ${command.shards.length} are placed`;
-  return null;
-}
-
-function placementProblem(state: ClusterState, command: Create): string | null {
-  for (const [index, shard] of command.shards.entries()) {
-    if (shard.replicas.length !== command.replicaCount)
-      return `shard ${index} has ${shard.replicas.length} replicas placed, ${command.replicaCount} wanted`;
-    if (shard.primary >= shard.replicas.length) return `shard ${index} has no replica ${shard.primary} that could be primary`;
-    if (new Set(shard.replicas.map((replica) => replica.storeId)).size !== shard.replicas.length)
-      return `shard ${index} has two replicas on one store`;
-    for (const replica of shard.replicas) {
-      const store = state.stores.get(replica.storeId);
-      if (store === undefined || !store.disks.some((disk) => disk.uuid === replica.diskUuid)) {
-        return `shard ${index} is placed on disk ${replica.diskUuid} of store ${replica.storeId}, which does not exist`;
-      }
-    }
-  }
-  return null;
-}
-
-function raiseEpoch(state: ClusterState, volumeId: number): Applied {
-  const volume = state.volumes.get(volumeId);
-  if (volume === undefined) return refused(state, 'NOT_FOUND', `volume ${volumeId} does not exist`);
-  return accepted(withVolume(state, { ...volume, attachEpoch: volume.attachEpoch + 1 }), volume.attachEpoch + 1);
-}
-
-function deleteVolume(state: ClusterState, volumeId: number): Applied {
-  const volume = state.volumes.get(volumeId);
-  if (volume === undefined) return refused(state, 'NOT_FOUND', `volume ${volumeId} does not exist`);
-  const volumes = new Map(state.volumes);
-  volumes.delete(volumeId);
-  const volumeIdByName = new Map(state.volumeIdByName);
-  volumeIdByName.delete(volume.name);
-  const storeIds = [...new Set(volume.shards.flatMap((shard) => shard.replicas.map((replica) => replica.storeId)))].sort(
-    (a, b) => a - b,
-  );
-  const deletions = new Map(state.deletions).set(volumeId, { volumeId, name: volume.name, storeIds });
-  return accepted({ ...state, volumes, volumeIdByName, deletions }, 0);
-}
-
-function finishDeletion(state: ClusterState, volumeId: number, storeId: number): Applied {
-  const deletion = state.deletions.get(volumeId);
-  if (deletion === undefined || !deletion.storeIds.includes(storeId)) {
-    return refused(state, 'NOT_FOUND', `store ${storeId} has no deletion of volume ${volumeId} to confirm`);
-  }
-  const storeIds = deletion.storeIds.filter((id) => id !== storeId);
-  const deletions = new Map(state.deletions);
-  if (storeIds.length === 0) deletions.delete(volumeId);
-  else deletions.set(volumeId, { ...deletion, storeIds });
-  return accepted({ ...state, deletions }, 0);
-}
-
-function withVolume(state: ClusterState, volume: VolumeRecord): ClusterState {
-  return { ...state, volumes: new Map(state.volumes).set(volume.id, volume) };
 }

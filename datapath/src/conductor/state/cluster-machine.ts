@@ -1,9 +1,10 @@
 // The cluster's state behind an engine: holds the current value, applies commands, tells its observers what changed.
 import { assert } from '../../base/assert.ts';
 import type { Machine } from '../../consensus/engine.ts';
-import { apply, type Outcome } from './apply.ts';
+import { apply } from './apply.ts';
 import { EMPTY_STATE, decodeState, encodeState, type ClusterState } from './cluster-state.ts';
 import { decodeCommand, encodeCommand, type Command } from './commands.ts';
+import type { Outcome } from './outcome.ts';
 
 /** Called after every accepted command, with the state before and after it. */
 export type StateObserver = (before: ClusterState, after: ClusterState, command: Command) => void;

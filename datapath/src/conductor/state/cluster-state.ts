@@ -57,6 +57,8 @@ export interface VolumeRecord {
   readonly shardSizeBytes: number;
   readonly replicaCount: number;
   readonly attachEpoch: number;
+  /** Who opened it for writing last and has not let go of it since, by the name that it gave; null: nobody. */
+  readonly attachedTo: string | null;
   readonly token: number;
   /** Of the creation, to recognise a re-sent one; may be empty. */
   readonly requestId: string;
@@ -93,6 +95,12 @@ export const EMPTY_STATE: ClusterState = {
   volumeIdByName: new Map(),
 };
 
+/** The same state with this volume's record in place of the one it had. */
+export function withVolume(state: ClusterState, volume: VolumeRecord): ClusterState {
+  return { ...state, volumes: new Map(state.volumes).set(volume.id, volume) };
+}
+
+/** History: 1; still 1 since volumes have `attachedTo`, which is null where a snapshot lacks it. */
 const FORMAT = 1;
 
 interface StoredState {
@@ -133,7 +141,7 @@ export function decodeState(bytes: Uint8Array): ClusterState {
     nextStoreId: stored.nextStoreId,
     nextVolumeSequence: stored.nextVolumeSequence,
     stores: new Map(stored.stores.map((store) => [store.id, store])),
-    volumes: new Map(stored.volumes.map((volume) => [volume.id, volume])),
+    volumes: new Map(stored.volumes.map((volume) => [volume.id, { ...volume, attachedTo: volume.attachedTo ?? null }])),
     deletions: new Map(stored.deletions.map((deletion) => [deletion.volumeId, deletion])),
     storeIdByUuid: new Map(stored.stores.map((store) => [store.uuid, store.id])),
     volumeIdByName: new Map(stored.volumes.map((volume) => [volume.name, volume.id])),

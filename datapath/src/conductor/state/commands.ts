@@ -1,6 +1,7 @@
 // The conductor's commands: what is written to the log, and all that ever changes the cluster's state.
 // A command carries every choice that was made (tokens, placement), so that applying it needs no randomness and no clock.
-// History of the encoding (JSON): version 1.
+// History of the encoding (JSON): version 1. Since then only added to: resize_volume, release_volume, raise_epoch's client and takenFrom,
+// delete_volume's force. Records without them mean what they always meant.
 import { PfError } from '../../base/errors.ts';
 import {
   MAX_DISKS_IN_STORE,
@@ -16,9 +17,12 @@ import {
 } from '../../api/bodies.ts';
 import {
   addressField,
+  clientField,
+  flagField,
   listOf,
   nameField,
   oneOf,
+  optional,
   recordOf,
   textField,
   uuidField,
@@ -68,8 +72,20 @@ export type Command =
       readonly requestId: string;
       readonly shards: readonly Placement[];
     }
-  | { readonly kind: 'raise_epoch'; readonly volumeId: number }
-  | { readonly kind: 'delete_volume'; readonly volumeId: number }
+  /** Larger only, and only while it has `fromSizeBytes`; `shards` places the additional ones. */
+  | {
+      readonly kind: 'resize_volume';
+      readonly volumeId: number;
+      readonly fromSizeBytes: number;
+      readonly sizeBytes: number;
+      readonly shards: readonly Placement[];
+    }
+  /** With `client`: that one has the volume attached for writing from now on. With `takenFrom`: only while that one has. */
+  | { readonly kind: 'raise_epoch'; readonly volumeId: number; readonly client?: string; readonly takenFrom?: string }
+  /** Nobody has it attached any more, unless the epoch has been raised since. */
+  | { readonly kind: 'release_volume'; readonly volumeId: number; readonly attachEpoch: number }
+  /** Also of a volume that somebody has attached with `force`. */
+  | { readonly kind: 'delete_volume'; readonly volumeId: number; readonly force?: boolean }
   /** A store has freed its part of a deleted volume. */
   | { readonly kind: 'finish_deletion'; readonly volumeId: number; readonly storeId: number };
 
@@ -104,6 +120,7 @@ type KindOf<K extends Command['kind']> = Extract<Command, { kind: K }>;
 const replicaIndexField = wholeNumber(0, MAX_REPLICAS - 1);
 const shardIndexField = wholeNumber(0, MAX_SHARDS_IN_VOLUME - 1);
 const bytesField = wholeNumber(0, Number.MAX_SAFE_INTEGER);
+const volumeBytesField = wholeNumber(4096, MAX_VOLUME_BYTES);
 
 const storeFactsField = recordOf<StoreFacts>({
   uuid: uuidField,
@@ -149,15 +166,26 @@ const FIELDS: { readonly [K in Command['kind']]: Field<KindOf<K>> } = {
   }),
   create_volume: command('create_volume', {
     name: nameField,
-    sizeBytes: wholeNumber(4096, MAX_VOLUME_BYTES),
+    sizeBytes: volumeBytesField,
     shardSizeBytes: wholeNumber(MIN_SHARD_BYTES, MAX_VOLUME_BYTES),
     replicaCount: wholeNumber(1, MAX_REPLICAS),
     token: idField,
     requestId: textField(64),
     shards: listOf(placementField, MAX_SHARDS_IN_VOLUME),
   }),
-  raise_epoch: command('raise_epoch', { volumeId: idField }),
-  delete_volume: command('delete_volume', { volumeId: idField }),
+  resize_volume: command('resize_volume', {
+    volumeId: idField,
+    fromSizeBytes: volumeBytesField,
+    sizeBytes: volumeBytesField,
+    shards: listOf(placementField, MAX_SHARDS_IN_VOLUME),
+  }),
+  raise_epoch: command('raise_epoch', {
+    volumeId: idField,
+    client: optional(clientField, undefined),
+    takenFrom: optional(clientField, undefined),
+  }),
+  release_volume: command('release_volume', { volumeId: idField, attachEpoch: epochField }),
+  delete_volume: command('delete_volume', { volumeId: idField, force: optional(flagField, undefined) }),
   finish_deletion: command('finish_deletion', { volumeId: idField, storeId: storeIdField }),
 };
 

@@ -96,6 +96,7 @@ export function volumeInfo(view: LivenessView, volume: VolumeRecord): VolumeInfo
     status: volumeHealth(view, volume),
     shard_size: volume.shardSizeBytes,
     attach_epoch: volume.attachEpoch,
+    attached_to: volume.attachedTo,
     meta_ver: volume.shards.reduce((highest, shard) => Math.max(highest, shard.metaVersion), 0),
   };
 }
@@ -114,6 +115,7 @@ export function storeInfo(view: LivenessView, store: StoreRecord): StoreInfo {
     status: isOnline(view, store.id) ? 'OK' : 'OFFLINE',
     data_address: store.dataAddress,
     http_address: store.httpAddress,
+    version: store.version,
   };
 }
 

@@ -72,6 +72,7 @@ export function withShards(state: ClusterState, shards: readonly string[]): Clus
       shardSizeBytes: 64 * 1024 ** 3,
       replicaCount: shard.replicas.length,
       attachEpoch: 1,
+      attachedTo: null,
       token: 9,
       requestId: '',
       shards: [shard],

@@ -64,10 +64,10 @@ export interface HistoryOptions {
 
 export class BlockHistory {
   readonly volumeTag: number;
-  readonly sizeBytes: number;
   /** Sectors whose bytes were checked, for "did this run test anything". */
   sectorsChecked = 0;
   readonly #now: () => number;
+  #sizeBytes: number;
   readonly #sectors = new Map<number, SectorZones>();
   readonly #operations = new Map<number, WriteOperation>();
   /** Trims that sectors first touched later must hear of: not acknowledged yet, or never. */
@@ -80,8 +80,18 @@ export class BlockHistory {
   constructor(options: HistoryOptions) {
     assert(options.sizeBytes % SECTOR_BYTES === 0, `volume size ${options.sizeBytes} is no multiple of ${SECTOR_BYTES}`);
     this.volumeTag = options.volumeTag >>> 0;
-    this.sizeBytes = options.sizeBytes;
+    this.#sizeBytes = options.sizeBytes;
     this.#now = options.now ?? (() => this.#tick);
+  }
+
+  get sizeBytes(): number {
+    return this.#sizeBytes;
+  }
+
+  /** From now on there may be requests up to this size; what is new holds zeros. */
+  grow(sizeBytes: number): void {
+    assert(sizeBytes % SECTOR_BYTES === 0 && sizeBytes >= this.#sizeBytes, `a volume of ${this.#sizeBytes} bytes cannot become one of ${sizeBytes}`);
+    this.#sizeBytes = sizeBytes;
   }
 
   /** A WRITE begins; fill() its payload before submitting it. Sending the same write again is the same operation. */

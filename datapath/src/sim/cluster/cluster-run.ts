@@ -10,6 +10,7 @@ import { SeededRandom } from '../seeded-random.ts';
 import { SimFailure } from '../simulator.ts';
 import { installThrowingGlobals } from '../throwing-globals.ts';
 import { checkEverything, settle } from './final-checks.ts';
+import { growVolume } from './grow-volume.ts';
 import { allowNoSpace, type LoadClient, type LoadClientOptions } from './load-client.ts';
 import { drawProfile, faultKnobs, formatProfile, START_MS, type Profile } from './profile.ts';
 import { emptyDisk, fillDisk, SimCluster } from './sim-cluster.ts';
@@ -33,6 +34,7 @@ export interface RunReport {
 
 const RUN_EVENTS_MAX = 5_000_000;
 const BLACKOUT_MS = 400;
+const GROW_DEADLINE_MS = 120_000;
 /** Until somebody starts a store again whose disk had errors. */
 const REPLACE_MS = 100;
 
@@ -66,6 +68,7 @@ class ClusterRun {
   #plan: PlannedFault[] = [];
   #faultCount = 0;
   #isHealing = false;
+  #isGrowing = false;
 
   constructor(seed: number, profile: Profile) {
     this.#seed = seed;
@@ -140,6 +143,7 @@ class ClusterRun {
     }
     sim.network.faults.resetChance = profile.resetChance;
     if (profile.takeoverAtMs > 0) sim.schedule(profile.takeoverAtMs, () => this.#takeOver(), 'takeover');
+    if (profile.growAtMs > 0) sim.schedule(profile.growAtMs, () => this.#grow(), 'growth');
     if (profile.blackoutAtMs > 0) {
       sim.schedule(profile.blackoutAtMs, () => cluster.blackout(), 'blackout');
       sim.schedule(
@@ -160,12 +164,24 @@ class ClusterRun {
     // A while of load in peace: what was broken must work again.
     await cluster.sim.run(cluster.sim.now + 500);
     if (this.#profile.freeExtents > 0) await this.#makeRoom();
+    await cluster.sim.run(() => !this.#isGrowing, { withinMs: GROW_DEADLINE_MS, maxEvents: RUN_EVENTS_MAX });
     await settle(cluster, this.#volumes);
     if (!this.#profile.hasFinalBlackout) return;
     cluster.blackout();
     await cluster.sim.run(cluster.sim.now + BLACKOUT_MS);
     cluster.heal();
     await settle(cluster, this.#volumes);
+  }
+
+  #grow(): void {
+    const volume = this.#volumes[0]!;
+    const process = this.cluster.clientProcess('grower');
+    this.#isGrowing = true;
+    process.post(0, 'growth', () => {
+      void growVolume(process.world, volume, volume.sizeBytes + this.#profile.growBytes).then(() => {
+        this.#isGrowing = false;
+      });
+    });
   }
 
   /** Some of the writes under way have reached some of the replicas, and nobody will send them again. */

@@ -16,10 +16,10 @@ const MAX_REQUEST_BYTES = MiB;
 
 export class HotSet {
   readonly regions: readonly Region[];
-  readonly #volumeBytes: number;
+  readonly volumeBytes: number;
 
   constructor(random: SeededRandom, volumeBytes: number, extraRegions: number) {
-    this.#volumeBytes = volumeBytes;
+    this.volumeBytes = volumeBytes;
     const centres = [0, volumeBytes];
     for (let at = OBJECT_BYTES; at < volumeBytes; at += OBJECT_BYTES) centres.push(at);
     for (let extra = 0; extra < extraRegions; extra += 1) centres.push(alignDown(random.below(volumeBytes), EXTENT_BYTES));
@@ -32,20 +32,20 @@ export class HotSet {
   /** The range of a READ or WRITE: mostly a few blocks, often with edges inside a block, seldom up to 1 MiB. */
   draw(random: SeededRandom): Region {
     const region = random.pick(this.regions);
-    const length = Math.min(drawLength(random), this.#volumeBytes);
+    const length = Math.min(drawLength(random), this.volumeBytes);
     const unit = random.chance(0.5) ? BLOCK_BYTES : random.chance(0.5) ? SECTOR_BYTES : EXTENT_BYTES;
     const offset = region.offset + alignDown(random.below(region.length), unit);
-    return { offset: Math.min(offset, this.#volumeBytes - length), length };
+    return { offset: Math.min(offset, this.volumeBytes - length), length };
   }
 
   /** The range of a TRIM or WRITE_ZEROES: like draw, whole extents, or now and then everything from somewhere on. */
   drawTrim(random: SeededRandom): Region {
-    if (random.chance(0.03)) return { offset: 0, length: this.#volumeBytes };
+    if (random.chance(0.03)) return { offset: 0, length: this.volumeBytes };
     if (random.chance(0.6)) return this.draw(random);
     const region = random.pick(this.regions);
     const offset = alignDown(region.offset + random.below(region.length), random.chance(0.5) ? EXTENT_BYTES : SECTOR_BYTES);
     const length = random.integer(1, 4) * EXTENT_BYTES;
-    return { offset, length: Math.min(length, this.#volumeBytes - offset) };
+    return { offset, length: Math.min(length, this.volumeBytes - offset) };
   }
 }
 

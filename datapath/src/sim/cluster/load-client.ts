@@ -25,7 +25,8 @@ export interface LoadClientOptions {
   readonly conductors: readonly string[];
   readonly isReadOnly: boolean;
   readonly history: BlockHistory;
-  readonly hotSet: HotSet;
+  /** By size, smallest first: a client uses the one of the volume as it knows it. */
+  readonly hotSets: readonly HotSet[];
   readonly load: LoadShape;
   /** Extents of 64 KiB that any client of the volume has changed. */
   readonly touched: Set<number>;
@@ -178,7 +179,8 @@ export class LoadClient {
   }
 
   drawRange(operation: BlockOperation): Region {
-    const { hotSet } = this.options;
+    const { sizeBytes } = this.device!;
+    const hotSet = this.options.hotSets.findLast(({ volumeBytes }) => volumeBytes <= sizeBytes)!;
     return operation === TRIM || operation === WRITE_ZEROES ? hotSet.drawTrim(this.random) : hotSet.draw(this.random);
   }
 

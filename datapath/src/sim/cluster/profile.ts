@@ -48,6 +48,10 @@ export interface Profile {
   readonly takeoverAtMs: number;
   /** What happens to the first writer before: it lives on, dies, or dies together with its primaries. */
   readonly takeoverFrom: 'living' | 'dead' | 'dead with stores';
+  /** The first volume grows at this moment, or never (0) ... */
+  readonly growAtMs: number;
+  /** ... by so many bytes. */
+  readonly growBytes: number;
   /** Every store and the conductor lose power at once at this moment, or never (0). */
   readonly blackoutAtMs: number;
   /** Stores lose power once more when all is healed, before everything is read back. */
@@ -116,6 +120,7 @@ export function drawProfile(random: SeededRandom): Profile {
         : random.chance(0.4)
           ? START_MS + random.integer(200, durationMs - 500)
           : 0,
+    ...drawGrowth(random.fork('growth'), durationMs, isDiskSmall),
     takeoverFrom: isQuiet || isCorrupting ? 'living' : random.pick(['living', 'dead', 'dead with stores']),
     blackoutAtMs: isQuiet || isCorrupting ? 0 : blackoutAtMs,
     hasFinalBlackout: random.chance(0.3),
@@ -175,6 +180,7 @@ export function formatProfile(profile: Profile): string {
     parts.push(`latency ${profile.latencyMs} ms, disks ${profile.diskDelayFactor} times slower`);
   if (profile.resetChance > 0) parts.push(`resets ${profile.resetChance}`);
   if (profile.takeoverAtMs > 0) parts.push(`takeover from ${profile.takeoverFrom} at ${profile.takeoverAtMs}`);
+  if (profile.growAtMs > 0) parts.push(`grows by ${(profile.growBytes / MiB).toFixed(2)} MiB at ${profile.growAtMs}`);
   if (profile.blackoutAtMs > 0) parts.push(`blackout at ${profile.blackoutAtMs}`);
   if (profile.hasFinalBlackout) parts.push('final blackout');
   if (profile.freeExtents > 0) parts.push(`${profile.freeExtents} extents free`);
@@ -196,6 +202,13 @@ function drawVolumes(random: SeededRandom): VolumeShape[] {
       replicaCount: random.chance(0.15) ? 1 : random.chance(0.5) ? 2 : 3,
     };
   });
+}
+
+/** Within the last shard, into further ones, or both; not on disks that may have no room for another shard. */
+function drawGrowth(random: SeededRandom, durationMs: number, isDiskSmall: boolean): Pick<Profile, 'growAtMs' | 'growBytes'> {
+  if (isDiskSmall || !random.chance(0.2)) return { growAtMs: 0, growBytes: 0 };
+  const growBytes = random.pick([4 * KiB, 132 * KiB, 64 * MiB, 64 * MiB + 20 * KiB, 128 * MiB]);
+  return { growAtMs: START_MS + random.integer(100, durationMs - 500), growBytes };
 }
 
 function drawLoad(random: SeededRandom, isDiskSmall: boolean, durationMs: number, volumeCount: number): LoadShape {

@@ -10,9 +10,11 @@ export class VolumeUnderLoad {
   readonly shape: VolumeShape;
   readonly load: LoadShape;
   readonly history: BlockHistory;
-  readonly hotSet: HotSet;
+  /** By the volume's size: one at first, another one for each growth. */
+  readonly hotSets: HotSet[];
   readonly touched = new Set<number>();
   readonly clients: LoadClient[] = [];
+  sizeBytes: number;
   /** What clients made from now on may see fail. */
   isFailureAllowed: LoadClientOptions['isFailureAllowed'] = allowNothing;
 
@@ -20,24 +22,37 @@ export class VolumeUnderLoad {
     this.cluster = cluster;
     this.shape = shape;
     this.load = load;
+    this.sizeBytes = shape.sizeBytes;
     const random = cluster.sim.random.fork(`hot set of ${shape.name}`);
     this.history = new BlockHistory({
       volumeTag: cluster.nextVolumeTag(),
       sizeBytes: shape.sizeBytes,
       now: () => cluster.sim.now,
     });
-    this.hotSet = new HotSet(random, shape.sizeBytes, load.extraRegions);
+    this.hotSets = [new HotSet(random, shape.sizeBytes, load.extraRegions)];
+  }
+
+  /** It is resized: whoever opens it from now on must get this size. */
+  hasGrown(sizeBytes: number): void {
+    this.sizeBytes = sizeBytes;
+  }
+
+  /** Before the volume is resized: clients that learn the new size may use all of it. */
+  expectGrowth(sizeBytes: number): void {
+    const random = this.cluster.sim.random.fork(`hot set of ${this.shape.name} with ${sizeBytes} bytes`);
+    this.history.grow(sizeBytes);
+    this.hotSets.push(new HotSet(random, sizeBytes, this.load.extraRegions));
   }
 
   /** A client in a process and on a machine of its own; it has yet to open the volume. */
   client(name: string, isReadOnly: boolean, deadlineMs?: number): LoadClient {
-    const { cluster, shape, history, hotSet, load, touched, isFailureAllowed } = this;
+    const { cluster, shape, history, hotSets, load, touched, isFailureAllowed } = this;
     const options = {
       volume: shape.name,
       conductors: cluster.conductors,
       isReadOnly,
       history,
-      hotSet,
+      hotSets,
       load,
       touched,
       isFailureAllowed,

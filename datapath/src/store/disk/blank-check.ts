@@ -1,48 +1,81 @@
-// Looks at a disk before it is formatted: is it blank, and if not, what is on it? Signatures are the published ones of each format.
+// Looks at a disk, reading only: is it blank, ours, or somebody's? Called before a disk is formatted and by the discovery of disks.
+// Invariant: a disk is called blank only after both of its ends and a row of places between were read and held zeros.
 import { KiB, MiB, alignDown } from '../../base/sizes.ts';
 import type { Disk } from '../../world/disk.ts';
 import type { IoMemory } from '../../world/memory.ts';
 import { Gather } from './gather.ts';
-import { decodeHead } from './head-page.ts';
+import { decodeHead, type DecodedHead, type Head } from './head-page.ts';
+import { HEAD_B_OFFSET, HEAD_PAGE_BYTES } from './layout.ts';
+import { recognise } from './signatures.ts';
 
 const PROBE_BYTES = 64 * KiB;
 const PROBES = 64;
 
-const SIGNATURES: readonly { readonly at: number; readonly bytes: readonly number[]; readonly name: string }[] = [
-  { at: 1080, bytes: [0x53, 0xef], name: 'an ext2, ext3 or ext4 file system' },
-  { at: 0, bytes: [0x58, 0x46, 0x53, 0x42], name: 'an XFS file system' },
-  { at: 65600, bytes: [0x5f, 0x42, 0x48, 0x52, 0x66, 0x53, 0x5f, 0x4d], name: 'a Btrfs file system' },
-  { at: 0, bytes: [0x4c, 0x55, 0x4b, 0x53, 0xba, 0xbe], name: 'a LUKS volume' },
-  { at: 512, bytes: [0x4c, 0x41, 0x42, 0x45, 0x4c, 0x4f, 0x4e, 0x45], name: 'an LVM physical volume' },
-  { at: 4096, bytes: [0xfc, 0x4e, 0x2b, 0xa9], name: 'a Linux RAID member' },
-  { at: 0, bytes: [0x4e, 0x42, 0x53, 0x35], name: 'a disk of the original PureFlash' },
-  { at: 4086, bytes: [0x53, 0x57, 0x41, 0x50], name: 'Linux swap space' },
-  { at: 512, bytes: [0x45, 0x46, 0x49, 0x20, 0x50, 0x41, 0x52, 0x54], name: 'a GPT partition table' },
-  { at: 510, bytes: [0x55, 0xaa], name: 'an MBR partition table or boot sector' },
-];
+export type DiskContent =
+  | { readonly kind: 'blank' }
+  | { readonly kind: 'head'; readonly head: Head }
+  /** Ours by its magic number, but not to be opened by this program. */
+  | { readonly kind: 'damaged-head' }
+  | { readonly kind: 'other-version'; readonly version: number }
+  /** Names as signatures.ts has them; `isOverOurs` when a head of ours lies beneath. */
+  | { readonly kind: 'known'; readonly names: readonly string[]; readonly isOverOurs: boolean }
+  | { readonly kind: 'unknown'; readonly where: string };
 
-/** What was found, in words, or null for a blank disk: its first and last MiB and a row of places between hold only zeros. */
-export async function findContent(disk: Disk, memory: IoMemory): Promise<string | null> {
+/** Errors: IO_ERROR, NO_SPACE (no I/O memory). */
+export async function inspectContent(disk: Disk, memory: IoMemory): Promise<DiskContent> {
   const buffer = memory.reserve(MiB);
   try {
-    const start = await look(disk, memory, buffer, 0, MiB);
-    const decoded = decodeHead(start);
-    const second = decodeHead(start.subarray(4096));
-    const head = decoded.kind === 'head' ? decoded : second;
-    if (head.kind === 'head') return `a PureFlash disk (disk UUID ${head.head.diskUuid}, store UUID ${head.head.storeUuid})`;
-    if (decoded.kind === 'corrupt' || decoded.kind === 'version')
-      return 'a PureFlash disk of another version or with a damaged head';
-    for (const { at, bytes, name } of SIGNATURES) if (bytes.every((byte, index) => start[at + index] === byte)) return name;
-    if (!isZero(start)) return 'unknown data in its first MiB';
+    const endBytes = Math.min(MiB, alignDown(disk.sizeBytes, disk.blockSizeBytes));
+    const first = (await look(disk, memory, buffer, 0, endBytes)).slice();
+    const lastOffset = alignDown(disk.sizeBytes, disk.blockSizeBytes) - endBytes;
+    const last = await look(disk, memory, buffer, lastOffset, endBytes);
+    const isLastZero = isZero(last);
+    const ours = headOf(first);
+    // The first MiB of a disk of ours holds nothing but heads; its last one holds data, which may look like anything.
+    const ends = { sizeBytes: disk.sizeBytes, first, last: ours === null ? last : new Uint8Array(0), lastOffset };
+    const names = recognise(ends);
+    if (names.length > 0) return { kind: 'known', names, isOverOurs: ours !== null };
+    if (ours !== null) return ours;
+    if (!isZero(first)) return { kind: 'unknown', where: 'in its first MiB' };
     for (let probe = 1; probe < PROBES; probe += 1) {
       const offset = alignDown(Math.floor((disk.sizeBytes * probe) / PROBES), PROBE_BYTES);
-      if (!isZero(await look(disk, memory, buffer, offset, PROBE_BYTES))) return `unknown data at offset ${offset}`;
+      const length = Math.min(PROBE_BYTES, alignDown(disk.sizeBytes, disk.blockSizeBytes) - offset);
+      if (!isZero(await look(disk, memory, buffer, offset, length))) return { kind: 'unknown', where: `at offset ${offset}` };
     }
-    const lastMiB = alignDown(disk.sizeBytes, 4096) - MiB;
-    return isZero(await look(disk, memory, buffer, lastMiB, MiB)) ? null : 'unknown data in its last MiB';
+    return isLastZero ? { kind: 'blank' } : { kind: 'unknown', where: 'in its last MiB' };
   } finally {
     memory.release(buffer, MiB);
   }
+}
+
+/** What was found, in words, or null for a blank disk. */
+export async function findContent(disk: Disk, memory: IoMemory): Promise<string | null> {
+  const content = await inspectContent(disk, memory);
+  return content.kind === 'blank' ? null : describeContent(content);
+}
+
+function describeContent(content: Exclude<DiskContent, { kind: 'blank' }>): string {
+  switch (content.kind) {
+    case 'head':
+      return `a PureFlash disk (disk UUID ${content.head.diskUuid}, store UUID ${content.head.storeUuid})`;
+    case 'damaged-head':
+      return 'a PureFlash disk with a damaged head';
+    case 'other-version':
+      return `a PureFlash disk of format version ${content.version}`;
+    case 'known':
+      return content.names.join(' and ');
+    case 'unknown':
+      return `unknown data ${content.where}`;
+  }
+}
+
+/** What the two head pages say; null when there is none of ours. */
+function headOf(first: Uint8Array): DiskContent | null {
+  if (first.length < HEAD_B_OFFSET + HEAD_PAGE_BYTES) return null;
+  const pages: DecodedHead[] = [decodeHead(first), decodeHead(first.subarray(HEAD_B_OFFSET))];
+  for (const page of pages) if (page.kind === 'head') return page;
+  for (const page of pages) if (page.kind === 'version') return { kind: 'other-version', version: page.version };
+  return pages.some(({ kind }) => kind === 'corrupt') ? { kind: 'damaged-head' } : null;
 }
 
 async function look(disk: Disk, memory: IoMemory, buffer: number, offset: number, length: number): Promise<Uint8Array> {

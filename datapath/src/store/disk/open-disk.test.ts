@@ -58,10 +58,10 @@ test('format makes a disk ours under the given or a random UUID', async () => {
 test('format refuses a disk that holds something, by name, unless told', async () => {
   const { world, memory } = testWorld();
   const cases: [number, number[], RegExp][] = [
-    [1080, [0x53, 0xef], /ext2, ext3 or ext4/],
-    [0, [0x58, 0x46, 0x53, 0x42], /XFS/],
-    [510, [0x55, 0xaa], /MBR partition table/],
-    [512, [0x45, 0x46, 0x49, 0x20, 0x50, 0x41, 0x52, 0x54], /GPT partition table/],
+    [1080, [0x53, 0xef], /it holds ext2;/],
+    [0, [0x58, 0x46, 0x53, 0x42], /it holds XFS;/],
+    [510, [0x55, 0xaa], /it holds MBR without partitions, or a boot sector;/],
+    [512, [0x45, 0x46, 0x49, 0x20, 0x50, 0x41, 0x52, 0x54], /it holds GPT with a damaged header;/],
     [700_000, [1], /unknown data in its first MiB/],
     [8 * MiB + 100, [1], /unknown data at offset 8388608/],
     [16 * MiB - 1, [1], /unknown data in its last MiB/],

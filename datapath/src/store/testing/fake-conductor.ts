@@ -65,7 +65,10 @@ export class FakeConductor {
         return { op: 'recovery_done_reply', ret_code: 0, volume: this.volume() };
       },
       create_volume: refuse,
+      resize_volume: refuse,
       open_volume: refuse,
+      close_volume: refuse,
+      detach_volume: refuse,
       delete_volume: refuse,
       list_volume: refuse,
       get_volume: refuse,

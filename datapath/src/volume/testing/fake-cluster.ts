@@ -40,11 +40,15 @@ export class FakeCluster {
   readonly shards: FakeShard[];
   readonly client: SimProcess;
   readonly conductor: SimProcess;
-  readonly sizeBytes: number;
+  sizeBytes: number;
   readonly shardBytes: number;
   attachEpoch = 0;
   /** Calls of open_volume: "write", "read" or "epoch 3". */
   readonly opens: string[] = [];
+  /** Who opened it, as they said. */
+  readonly clients: (string | undefined)[] = [];
+  /** Calls of close_volume: "epoch 1 of 1107296256". */
+  readonly closes: string[] = [];
   /** Answers these as errors: null for none. */
   conductorError: { readonly ret_code: number; readonly code: string } | null = null;
   /** What the conductor answers in place of the layout that the stores go by. */
@@ -86,6 +90,13 @@ export class FakeCluster {
   move(shardIndex: number, primary: number): void {
     this.shards[shardIndex]!.primary = primary;
     this.shards[shardIndex]!.metaVersion += 1;
+  }
+
+  /** What lies in a shard that exists already is for the caller to tell by its meta version. */
+  grow(sizeBytes: number): void {
+    this.sizeBytes = sizeBytes;
+    while (this.shards.length * this.shardBytes < sizeBytes)
+      this.shards.push({ metaVersion: 1, primary: this.shards.length % this.stores.length });
   }
 
   async #addStore(index: number): Promise<void> {
@@ -140,7 +151,12 @@ export class FakeCluster {
 
   #answer(request: HttpRequest): HttpResponse {
     const { query } = request;
+    if (query.get('op') === 'close_volume') {
+      this.closes.push(`epoch ${query.get('attach_epoch')} of ${query.get('volume_id')}`);
+      return json(200, { op: 'close_volume_reply', ret_code: 0 });
+    }
     const epoch = query.get('attach_epoch');
+    if (epoch === undefined) this.clients.push(query.get('client'));
     const isReadOnly = query.get('read_only') === 'true';
     this.opens.push(isReadOnly ? 'read' : epoch === undefined ? 'write' : `epoch ${epoch}`);
     if (this.conductorError !== null)

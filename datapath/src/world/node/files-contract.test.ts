@@ -1,5 +1,6 @@
 // The files contract on the real world; with PF_PORTS=libuv on libuv's side of it.
 // ports: both
+import { symlinkSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { errorCodeOf } from '../../base/errors.ts';
@@ -15,4 +16,9 @@ test('a folder where none can be made is an error, not a wait without end', asyn
   await world.close();
 });
 
-filesContract(process.env['PF_PORTS'] ?? 'auto', () => openNodeWorld({ log: silentLogger }), makeTestFolder());
+filesContract(
+  process.env['PF_PORTS'] ?? 'auto',
+  () => openNodeWorld({ log: silentLogger }),
+  makeTestFolder(),
+  (_world, path, target) => symlinkSync(target, path),
+);

@@ -1,7 +1,7 @@
 // Small files on node:fs, durable as world/files.ts promises. Crash windows of replace(): before the rename the old file
 // stands; after it the new one does, complete, because its bytes were synced before.
 import { constants } from 'node:fs';
-import { chmod, mkdir, open, readdir, readFile, rename, rm, stat, type FileHandle } from 'node:fs/promises';
+import { chmod, mkdir, open, readdir, readFile, readlink, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { PfError } from '../../base/errors.ts';
 import type { AppendFile, Files } from '../files.ts';
@@ -26,6 +26,37 @@ export class NodeFiles implements Files {
     } catch (error) {
       if (systemCodeOf(error) === 'ENOENT') return null;
       throw toPfError(error, `cannot read ${path}`);
+    }
+  }
+
+  async readStart(path: string, limitBytes: number): Promise<Uint8Array | null> {
+    try {
+      const handle = await open(path, constants.O_RDONLY);
+      try {
+        const bytes = new Uint8Array(limitBytes);
+        let length = 0;
+        while (length < limitBytes) {
+          const { bytesRead } = await handle.read(bytes, length, limitBytes - length, null);
+          if (bytesRead === 0) break;
+          length += bytesRead;
+        }
+        return bytes.slice(0, length);
+      } finally {
+        await handle.close();
+      }
+    } catch (error) {
+      if (systemCodeOf(error) === 'ENOENT') return null;
+      throw toPfError(error, `cannot read ${path}`);
+    }
+  }
+
+  async readLink(path: string): Promise<string | null> {
+    try {
+      return await readlink(path);
+    } catch (error) {
+      // EINVAL: there is something, but no link.
+      if (['ENOENT', 'EINVAL'].includes(systemCodeOf(error))) return null;
+      throw toPfError(error, `cannot read the link ${path}`);
     }
   }
 

@@ -7,7 +7,10 @@ import { codeOf, inWorld, type NewPath, type OpenWorld } from './contract-world.
 const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
 const decode = (bytes: Uint8Array | null): string | null => (bytes === null ? null : new TextDecoder().decode(bytes));
 
-export function filesContract(name: string, openWorld: OpenWorld, newPath: NewPath): void {
+/** Makes a symbolic link where `world` sees it: the port only reads them. */
+export type MakeLink = (world: World, path: string, target: string) => void;
+
+export function filesContract(name: string, openWorld: OpenWorld, newPath: NewPath, makeLink: MakeLink): void {
   const test = suite(`files: ${name}`);
   const check = (fact: string, body: (world: World, path: string) => Promise<void>): void => {
     test(
@@ -23,6 +26,10 @@ export function filesContract(name: string, openWorld: OpenWorld, newPath: NewPa
   check('truncate() cuts, and appending goes on there', truncating);
   check('folders: made with their parents, listed sorted, empty when missing', folders);
   check('remove() removes, and is content when there is nothing', removing);
+  check('readStart() reads as much as it is told, less of a shorter file, and null of none', readingTheStart);
+  check('readLink() says what a link says; null for a file and for nothing', (world, path) =>
+    readingLinks(world, path, makeLink),
+  );
   check('a lock is exclusive until it is released', locking);
   test.run();
 }
@@ -76,6 +83,26 @@ async function removing({ files }: World, path: string): Promise<void> {
   await files.remove(path);
   assert.is(await files.read(path), null);
   await files.remove(path);
+}
+
+async function readingTheStart({ files }: World, path: string): Promise<void> {
+  assert.is(await files.readStart(path, 10), null);
+  await files.replace(path, encode('hello world'));
+  assert.is(decode(await files.readStart(path, 5)), 'hello');
+  assert.is(decode(await files.readStart(path, 11)), 'hello world');
+  assert.is(decode(await files.readStart(path, 1000)), 'hello world');
+}
+
+async function readingLinks(world: World, path: string, makeLink: MakeLink): Promise<void> {
+  const { files } = world;
+  const folder = `${path}-links`;
+  await files.makeFolder(folder);
+  makeLink(world, `${folder}/link`, '../no/such/place');
+  await files.replace(`${folder}/file`, encode('x'));
+  assert.is(await files.readLink(`${folder}/link`), '../no/such/place');
+  assert.is(await files.readLink(`${folder}/file`), null);
+  assert.is(await files.readLink(`${folder}/nothing`), null);
+  assert.equal(await files.list(folder), ['file', 'link']);
 }
 
 async function locking({ files }: World, path: string): Promise<void> {

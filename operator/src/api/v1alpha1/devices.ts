@@ -1,6 +1,7 @@
 // Which of a host's block devices a store takes.
+import { bytesOfQuantity } from '@pureflash/datapath/base';
 import { boolean, list, object, optional, quantity, rule, string, withRules, type Infer } from '../schema.ts';
-import { ABSOLUTE_PATH, bytesOf } from './parts.ts';
+import { ABSOLUTE_PATH } from './parts.ts';
 
 const file = object('A file that serves as a disk, for laboratories: made at its size when it is missing.', {
   path: string('Absolute path on the host.', { pattern: ABSOLUTE_PATH, maxLength: 1024 }),
@@ -31,12 +32,14 @@ export const deviceSelector = withRules(
     ),
     filter: optional(filter),
     allUnused: optional(boolean('Every device that nobody uses and that is blank.')),
-    files: optional(list('Files instead of devices.', file, { minItems: 1, maxItems: 16 })),
+    files: optional(list('Files instead of devices.', file, { minItems: 1, maxItems: 16, keys: ['path'] })),
   }),
   rule(
     '[has(self.paths), has(self.byId), has(self.filter), has(self.allUnused) && self.allUnused, has(self.files)].filter(x, x).size() == 1',
     'give exactly one of paths, byId, filter, allUnused: true and files',
-    (self) => [self.paths, self.byId, self.filter, self.allUnused === true ? true : undefined, self.files].filter((x) => x !== undefined).length === 1,
+    (self) =>
+      [self.paths, self.byId, self.filter, self.allUnused === true ? true : undefined, self.files].filter((x) => x !== undefined)
+        .length === 1,
   ),
   rule(
     '!has(self.filter) || has(self.filter.model) || has(self.filter.minSize) || has(self.filter.maxSize) || has(self.filter.rotational)',
@@ -44,14 +47,12 @@ export const deviceSelector = withRules(
     (self) => self.filter === undefined || Object.keys(self.filter).length > 0,
   ),
   rule(
-    '!has(self.files) || self.files.all(f, self.files.exists_one(g, g.path == f.path))',
-    'two files have the same path',
-    (self) => self.files === undefined || new Set(self.files.map((each) => each.path)).size === self.files.length,
-  ),
-  rule(
     '!has(self.filter) || !has(self.filter.minSize) || !has(self.filter.maxSize) || quantity(string(self.filter.minSize)).compareTo(quantity(string(self.filter.maxSize))) <= 0',
     'filter.minSize is larger than filter.maxSize',
-    ({ filter: f }) => f?.minSize === undefined || f.maxSize === undefined || (bytesOf(f.minSize) ?? 0) <= (bytesOf(f.maxSize) ?? 0),
+    ({ filter: f }) =>
+      f?.minSize === undefined ||
+      f.maxSize === undefined ||
+      (bytesOfQuantity(f.minSize) ?? 0) <= (bytesOfQuantity(f.maxSize) ?? 0),
   ),
 );
 

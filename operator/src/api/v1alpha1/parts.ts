@@ -24,7 +24,11 @@ export const conditions = optional(
       status: oneOf('Whether it is so.', ['True', 'False', 'Unknown']),
       observedGeneration: optional(integer('Generation of the object that this was found for.', { minimum: 0 })),
       lastTransitionTime: string('When the status changed last.', { format: 'date-time' }),
-      reason: string('One word for programs.', { minLength: 1, maxLength: 1024, pattern: '^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$' }),
+      reason: string('One word for programs.', {
+        minLength: 1,
+        maxLength: 1024,
+        pattern: '^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$',
+      }),
       message: string('A sentence for people.', { maxLength: 32768 }),
     }),
     { keys: ['type'] },
@@ -32,13 +36,3 @@ export const conditions = optional(
 );
 
 export const observedGeneration = optional(integer('Generation that the operator has looked at last.', { minimum: 0 }));
-
-/** A size in bytes: "100Gi", "1500M", 4096. Null when it is none. */
-export function bytesOf(quantity: string | number): number | null {
-  const match = /^([1-9][0-9]{0,17})(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$/.exec(String(quantity));
-  if (match === null) return null;
-  const unit = match[2] ?? '';
-  const power = ['', 'k', 'm', 'g', 't', 'p'].indexOf(unit.charAt(0).toLowerCase());
-  const bytes = Number(match[1]) * (unit.endsWith('i') ? 1024 : 1000) ** power;
-  return Number.isSafeInteger(bytes) ? bytes : null;
-}

@@ -23,12 +23,22 @@ import { ABSOLUTE_PATH, conditions, labels, NAME, nodeName, observedGeneration, 
 export const DELETION_PHRASE = 'yes-destroy-all-volumes';
 
 const cidr = (description: string) =>
-  optional(string(description, { pattern: '^([0-9]{1,3}\\.){3}[0-9]{1,3}/([0-9]|[12][0-9]|3[0-2])$|^[0-9a-fA-F:]+/[0-9]{1,3}$', maxLength: 50 }));
+  optional(
+    string(description, {
+      pattern: '^([0-9]{1,3}\\.){3}[0-9]{1,3}/([0-9]|[12][0-9]|3[0-2])$|^[0-9a-fA-F:]+/[0-9]{1,3}$',
+      maxLength: 50,
+    }),
+  );
 
 const port = (description: string, fallback: number) => defaulted(integer(description, { minimum: 1, maximum: 65535 }), fallback);
 
 const endpoints = (description: string) =>
-  optional(list(description, string('HOST:PORT', { pattern: '^[^\\s:]+:[0-9]{1,5}$|^\\[[0-9a-fA-F:]+\\]:[0-9]{1,5}$' }), { minItems: 1, maxItems: 7 }));
+  optional(
+    list(description, string('HOST:PORT', { pattern: '^[^\\s:]+:[0-9]{1,5}$|^\\[[0-9a-fA-F:]+\\]:[0-9]{1,5}$' }), {
+      minItems: 1,
+      maxItems: 7,
+    }),
+  );
 
 const conductors = object('The control plane: one serves, the others stand by.', {
   count: defaulted(integer('How many; an odd number can agree.', { minimum: 1, maximum: 5 }), 1),
@@ -51,7 +61,11 @@ const zookeeper = withRules(
     storageSize: defaulted(quantity('Size of each volume.'), '8Gi'),
     resources,
   }),
-  rule('self.replicas % 2 == 1', 'zookeeper.replicas has to be odd: an even number tolerates no more failures', (self) => self.replicas % 2 === 1),
+  rule(
+    'self.replicas % 2 == 1',
+    'zookeeper.replicas has to be odd: an even number tolerates no more failures',
+    (self) => self.replicas % 2 === 1,
+  ),
 );
 
 const mariadb = withRules(
@@ -78,13 +92,19 @@ const override = withRules(
     devices: optional(deviceSelector),
     skip: optional(boolean('No store on this node.')),
   }),
-  rule('has(self.devices) != (has(self.skip) && self.skip)', 'an override gives either devices or skip: true', (self) => (self.devices !== undefined) !== (self.skip === true)),
+  rule(
+    'has(self.devices) != (has(self.skip) && self.skip)',
+    'an override gives either devices or skip: true',
+    (self) => (self.devices !== undefined) !== (self.skip === true),
+  ),
 );
 
 const erasure = object('A device that holds data and may be erased once.', {
   node: nodeName('Name of the node.'),
   device: string('Path of the device, as the Store reports it.', { pattern: '^/', maxLength: 512 }),
-  confirmation: string('Its serial number or, where it has none, its path again: proof that you mean this one.', { minLength: 1 }),
+  confirmation: string('Its serial number or, where it has none, its path again: proof that you mean this one.', {
+    minLength: 1,
+  }),
 });
 
 const stores = withRules(
@@ -127,7 +147,9 @@ const spec = withRules(
       pattern: '^[a-zA-Z0-9][a-zA-Z0-9._/:-]*(:[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127}|@sha256:[0-9a-f]{64})$',
     }),
     imagePullPolicy: defaulted(oneOf('When nodes pull it.', ['Always', 'IfNotPresent', 'Never']), 'IfNotPresent'),
-    imagePullSecrets: optional(list('Secrets for pulling.', object('A secret.', { name: string('Its name.', { pattern: NAME }) }), { maxItems: 8 })),
+    imagePullSecrets: optional(
+      list('Secrets for pulling.', object('A secret.', { name: string('Its name.', { pattern: NAME }) }), { maxItems: 8 }),
+    ),
     metadataEngine: immutable(
       defaulted(
         oneOf("Where the conductors' state lives: in themselves, or in ZooKeeper and MariaDB.", ['embedded', 'external']),
@@ -176,14 +198,18 @@ const spec = withRules(
     ),
     maintenance: optional(maintenance),
     monitoring: defaulted(
-      object('Metrics.', { serviceMonitor: defaulted(boolean('Make a ServiceMonitor where the cluster knows that kind.'), true) }),
+      object('Metrics.', {
+        serviceMonitor: defaulted(boolean('Make a ServiceMonitor where the cluster knows that kind.'), true),
+      }),
       {},
     ),
     volumeMirror: defaulted(boolean('Show volumes that were made for claims as Volume resources.'), true),
     deletion: defaulted(
       object('What deleting this resource does.', {
         confirmation: defaulted(
-          string(`"${DELETION_PHRASE}" lets a cluster with volumes be deleted, and its data with it.`, { pattern: `^(${DELETION_PHRASE})?$` }),
+          string(`"${DELETION_PHRASE}" lets a cluster with volumes be deleted, and its data with it.`, {
+            pattern: `^(${DELETION_PHRASE})?$`,
+          }),
           '',
         ),
       }),

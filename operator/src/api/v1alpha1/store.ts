@@ -10,15 +10,24 @@ const spec = object('Which store this is.', {
 
 export type StoreSpec = Infer<typeof spec>;
 
-const device = object('A block device of the host.', {
+/** As pfdiscover reports it; field names are its. */
+export const device = object('A block device of the host.', {
   path: string('Path that names it after a restart too, where there is one.', { maxLength: 512 }),
-  model: optional(string('As it says itself.', { maxLength: 128 })),
-  serial: optional(string('As it says itself.', { maxLength: 128 })),
-  size: integer('Bytes.', { minimum: 0 }),
+  name: string('Name that the kernel gives it.', { maxLength: 64 }),
+  links: optional(list('Its other lasting names.', string('Path.', { maxLength: 512 }))),
+  sizeBytes: integer('Size.', { minimum: 0 }),
+  use: oneOf('What lies on it: nothing, a store of ours, or something that is not touched.', ['blank', 'store', 'foreign']),
+  candidate: oneOf('Whether a selector may take it: any, only one that names it, or none.', ['any', 'named', 'never']),
+  isInUse: boolean('Somebody uses it now.'),
+  model: optional(string('As it says itself.', { maxLength: 256 })),
+  serial: optional(string('As it says itself.', { maxLength: 256 })),
   isRotational: optional(boolean('Has to turn.')),
-  use: oneOf('What lies on it: nothing, this store, or something that is never touched.', ['blank', 'store', 'foreign']),
-  usedBy: optional(string('Who uses a foreign one: a file system and where it is mounted, LVM, a partition table.', { maxLength: 256 })),
-  isSelected: boolean('The store takes it.'),
+  transport: optional(string('How it is connected.', { maxLength: 32 })),
+  usedBy: optional(string('What is on it: a file system and where it is mounted, LVM, a partition table.', { maxLength: 256 })),
+  candidateReason: optional(string('Why it is no candidate.', { maxLength: 256 })),
+  error: optional(string('Why it could not be looked at.', { maxLength: 256 })),
+  storeUuid: optional(string('Of the store whose disk it is.', { maxLength: 36 })),
+  diskUuid: optional(string('Of the disk that it is.', { maxLength: 36 })),
 });
 
 export type DeviceReport = Infer<typeof device>;
@@ -28,7 +37,10 @@ const disk = object('A disk of the store, as the conductor sees it.', {
   device: string('Path on the host.', { maxLength: 1024 }),
   status: oneOf('Whether it works.', ['OK', 'ERROR']),
   capacity: integer('Bytes.', { minimum: 0 }),
-  freePercent: integer('Free space, in steps of five percent so that an idle store writes nothing.', { minimum: 0, maximum: 100 }),
+  freePercent: integer('Free space, in steps of five percent so that an idle store writes nothing.', {
+    minimum: 0,
+    maximum: 100,
+  }),
 });
 
 const status = object('What is.', {
@@ -42,6 +54,7 @@ const status = object('What is.', {
   disks: optional(list('Its disks.', disk, { maxItems: 64 })),
   discovery: optional(
     object('What the host has.', {
+      selection: string('What was looked for: another selection asks for another look.', { maxLength: 16384 }),
       time: string('When it was looked at.', { format: 'date-time' }),
       devices: list('Its block devices.', device, { maxItems: 256 }),
     }),

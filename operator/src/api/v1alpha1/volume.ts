@@ -1,25 +1,48 @@
 // Volume: a volume that a user applies, or the mirror of one that was made for a claim.
+import { bytesOfQuantity } from '@pureflash/datapath/base';
 import type { Kind } from '../crd.ts';
-import { defaulted, immutable, integer, object, oneOf, optional, quantity, rule, string, transition, withRules, type Infer } from '../schema.ts';
-import { bytesOf, conditions, NAME, observedGeneration } from './parts.ts';
+import {
+  defaulted,
+  immutable,
+  integer,
+  object,
+  oneOf,
+  optional,
+  quantity,
+  rule,
+  string,
+  transition,
+  withRules,
+  type Infer,
+} from '../schema.ts';
+import { conditions, NAME, observedGeneration } from './parts.ts';
 
 export const MAX_VOLUME_SIZE = '64Ti';
 
 const size = withRules(
   quantity('Size; it is thin, and can grow.'),
-  rule(`quantity(string(self)).compareTo(quantity('${MAX_VOLUME_SIZE}')) <= 0`, `size is larger than ${MAX_VOLUME_SIZE}`, (self) => bytesOf(self)! <= bytesOf(MAX_VOLUME_SIZE)!),
-  rule("quantity(string(self)).compareTo(quantity('1Mi')) >= 0", 'size is smaller than 1Mi', (self) => bytesOf(self)! >= bytesOf('1Mi')!),
-  transition('quantity(string(self)).compareTo(quantity(string(oldSelf))) >= 0', 'size cannot shrink: data may lie at the end', (self, old) => bytesOf(self)! >= bytesOf(old)!),
+  rule(
+    `quantity(string(self)).compareTo(quantity('${MAX_VOLUME_SIZE}')) <= 0`,
+    `size is larger than ${MAX_VOLUME_SIZE}`,
+    (self) => bytesOfQuantity(self)! <= bytesOfQuantity(MAX_VOLUME_SIZE)!,
+  ),
+  rule(
+    "quantity(string(self)).compareTo(quantity('1Mi')) >= 0",
+    'size is smaller than 1Mi',
+    (self) => bytesOfQuantity(self)! >= bytesOfQuantity('1Mi')!,
+  ),
+  transition(
+    'quantity(string(self)).compareTo(quantity(string(oldSelf))) >= 0',
+    'size cannot shrink: data may lie at the end',
+    (self, old) => bytesOfQuantity(self)! >= bytesOfQuantity(old)!,
+  ),
 );
 
 const spec = object('What is wanted.', {
   clusterName: immutable(string('Name of the StorageCluster in this namespace.', { pattern: NAME }), 'clusterName'),
   size,
   replicas: immutable(defaulted(integer('Copies, each in another failure domain.', { minimum: 1, maximum: 3 }), 3), 'replicas'),
-  deletionPolicy: defaulted(
-    oneOf('What becomes of the data when this resource is deleted.', ['Delete', 'Retain']),
-    'Retain',
-  ),
+  deletionPolicy: defaulted(oneOf('What becomes of the data when this resource is deleted.', ['Delete', 'Retain']), 'Retain'),
   origin: immutable(
     defaulted(oneOf('Who decides about the volume: this resource, or the claim that it mirrors.', ['Volume', 'Claim']), 'Volume'),
     'origin',

@@ -1,0 +1,3 @@
+// The door of the command lines' grammar, for programs of other workspaces that want to look and to fail alike.
+export type { ArgumentSpec, CommandSpec, FlagSpec, FlagValues } from './flag-spec.ts';
+export { findCommand, parseFlags, suggestionFor, type ParsedCommand } from './flags.ts';

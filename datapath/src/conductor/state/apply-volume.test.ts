@@ -1,0 +1,179 @@
+// The reducer about volumes: growing, attaching, letting go, and what older logs and snapshots mean.
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { diskUuidOf, stateWithStores } from '../testing/plan-notation.ts';
+import { apply } from './apply.ts';
+import { decodeState, encodeState, type ClusterState, type VolumeRecord } from './cluster-state.ts';
+import { decodeCommand, encodeCommand, type Command, type Placement } from './commands.ts';
+
+const GiB = 1024 ** 3;
+const ID = 66 * 2 ** 24;
+const ON_1_AND_2: Placement = {
+  primary: 0,
+  replicas: [
+    { storeId: 1, diskUuid: diskUuidOf(1) },
+    { storeId: 2, diskUuid: diskUuidOf(2) },
+  ],
+};
+const ON_3_AND_1: Placement = {
+  primary: 1,
+  replicas: [
+    { storeId: 3, diskUuid: diskUuidOf(3) },
+    { storeId: 1, diskUuid: diskUuidOf(1) },
+  ],
+};
+
+function accept(state: ClusterState, command: Command): ClusterState {
+  const applied = apply(state, command);
+  assert.ok(applied.outcome.isAccepted, JSON.stringify(applied.outcome));
+  return applied.state;
+}
+
+/** "CODE: reason"; a refusal leaves the state as it was. */
+function refusal(state: ClusterState, command: Command): string {
+  const { outcome, state: after } = apply(state, command);
+  assert.is(after, state, 'a refused command changes nothing');
+  return outcome.isAccepted ? 'accepted' : `${outcome.code}: ${outcome.reason}`;
+}
+
+/** Three stores and the volume "data" with shards of 64 GiB on stores 1 and 2. */
+function withVolume(sizeBytes: number): ClusterState {
+  const shards = Array.from({ length: Math.ceil(sizeBytes / (64 * GiB)) }, () => ON_1_AND_2);
+  const shape = { sizeBytes, shardSizeBytes: 64 * GiB, replicaCount: 2 };
+  return accept(stateWithStores(3), { kind: 'create_volume', name: 'data', ...shape, token: 99, requestId: '', shards });
+}
+
+const volumeOf = (state: ClusterState): VolumeRecord => state.volumes.get(ID)!;
+const metaVersions = (state: ClusterState): number[] => volumeOf(state).shards.map((shard) => shard.metaVersion);
+const grow = (fromSizeBytes: number, sizeBytes: number, ...shards: Placement[]): Command => ({
+  kind: 'resize_volume',
+  volumeId: ID,
+  fromSizeBytes,
+  sizeBytes,
+  shards,
+});
+
+test('a volume grows inside its last shard: that shard alone gets a new meta version', () => {
+  const state = accept(withVolume(65 * GiB), grow(65 * GiB, 66 * GiB));
+  assert.is(volumeOf(state).sizeBytes, 66 * GiB);
+  assert.equal(metaVersions(state), [1, 2]);
+  assert.equal(volumeOf(state).shards[1]!.replicas, volumeOf(withVolume(65 * GiB)).shards[1]!.replicas);
+});
+
+test('a volume grows into further shards: a full last shard stays as it is, the new ones are fresh', () => {
+  const state = accept(withVolume(64 * GiB), grow(64 * GiB, 129 * GiB, ON_3_AND_1, ON_1_AND_2));
+  assert.equal(metaVersions(state), [1, 1, 1]);
+  assert.equal(volumeOf(state).shards[1], {
+    metaVersion: 1,
+    primary: 1,
+    replicas: [
+      { storeId: 3, diskUuid: diskUuidOf(3), status: 'IN_SYNC' },
+      { storeId: 1, diskUuid: diskUuidOf(1), status: 'IN_SYNC' },
+    ],
+  });
+});
+
+test('a growth over the end of the last shard does both', () => {
+  const state = accept(withVolume(GiB), grow(GiB, 65 * GiB, ON_3_AND_1));
+  assert.equal(metaVersions(state), [2, 1]);
+});
+
+test('a growth keeps what a shard has become meanwhile: its primary and who is in sync', () => {
+  const changes = [{ volumeId: ID, shardIndex: 0, metaVersion: 1, primary: 1, statuses: ['OUT_OF_SYNC', 'IN_SYNC'] as const }];
+  const degraded = accept(withVolume(GiB), { kind: 'reconfigure', stores: [], changes });
+  const [shard] = volumeOf(accept(degraded, grow(GiB, 2 * GiB))).shards;
+  assert.equal([shard!.metaVersion, shard!.primary, ...shard!.replicas.map((each) => each.status)], [3, 1, 'OUT_OF_SYNC', 'IN_SYNC']);
+});
+
+test('growths that do not fit are refused', () => {
+  const state = withVolume(2 * GiB);
+  assert.is(refusal(state, grow(2 * GiB, GiB)), 'INVALID_ARGUMENT: cannot shrink volume "data" from 2147483648 to 1073741824 bytes');
+  assert.match(refusal(state, grow(2 * GiB, 2 * GiB)), /^INVALID_ARGUMENT: cannot shrink/);
+  assert.is(
+    refusal(state, grow(GiB, 3 * GiB)),
+    'INVALID_STATE: volume "data" has 2147483648 bytes, the growth was planned from 1073741824',
+  );
+  assert.match(refusal(state, grow(2 * GiB, 3 * GiB + 512)), /a multiple of 4096 wanted/);
+  assert.match(refusal(state, grow(2 * GiB, 65 * GiB)), /has 2 shards, but 1 are placed/);
+  assert.match(refusal(state, grow(2 * GiB, 3 * GiB, ON_1_AND_2)), /has 1 shards, but 2 are placed/);
+  const one = { ...ON_1_AND_2, replicas: ON_1_AND_2.replicas.slice(0, 1) };
+  assert.match(refusal(state, grow(2 * GiB, 65 * GiB, one)), /shard 1 has 1 replicas placed, 2 wanted/);
+  assert.match(refusal(state, { ...grow(2 * GiB, 3 * GiB), volumeId: 5 } as Command), /^NOT_FOUND/);
+  const small = { kind: 'create_volume', name: 'small', sizeBytes: GiB, shardSizeBytes: 64 * 1024 ** 2, replicaCount: 2 } as const;
+  const many = accept(state, { ...small, token: 1, requestId: '', shards: Array.from({ length: 16 }, () => ON_1_AND_2) });
+  const tooMany = { ...grow(GiB, 257 * GiB), volumeId: 67 * 2 ** 24 } as Command;
+  assert.match(refusal(many, tooMany), /would have 4112 shards: at most 4096 are possible/);
+});
+
+const open = (client: string): Command => ({ kind: 'raise_epoch', volumeId: ID, client });
+const release = (attachEpoch: number): Command => ({ kind: 'release_volume', volumeId: ID, attachEpoch });
+const attachment = (state: ClusterState): readonly [string | null, number] => [volumeOf(state).attachedTo, volumeOf(state).attachEpoch];
+
+test('an open for writing is remembered until the same epoch is released', () => {
+  const fresh = withVolume(GiB);
+  assert.equal(attachment(fresh), [null, 0]);
+  const first = accept(fresh, open('node1'));
+  assert.equal(attachment(first), ['node1', 1]);
+  const second = accept(first, open('node2'));
+  assert.equal(attachment(second), ['node2', 2]);
+  assert.match(refusal(second, release(1)), /^INVALID_STATE: volume "data" has attach epoch 2, not 1/);
+  assert.equal(attachment(accept(second, release(2))), [null, 2]);
+});
+
+test('a detachment raises the epoch only while the one that it is taken from has the volume', () => {
+  const held = accept(withVolume(GiB), open('node1'));
+  const taken = accept(held, { kind: 'raise_epoch', volumeId: ID, takenFrom: 'node1' });
+  assert.equal(attachment(taken), ['node1', 2], 'it is still recorded: nobody knows yet whether the old writer is fenced');
+  assert.equal(attachment(accept(taken, release(2))), [null, 2]);
+  const late: Command = { kind: 'raise_epoch', volumeId: ID, takenFrom: 'node0' };
+  assert.match(refusal(held, late), /^INVALID_STATE: volume "data" is attached to "node1", not to "node0" any more/);
+  assert.match(refusal(withVolume(GiB), late), /is attached to nobody/);
+});
+
+test('an attached volume is deleted only with force', () => {
+  const held = accept(withVolume(GiB), open('node1'));
+  assert.is(
+    refusal(held, { kind: 'delete_volume', volumeId: ID }),
+    'INVALID_STATE: cannot delete volume "data": "node1" has it attached for writing; close it there, take it away with detach_volume, or delete it with force',
+  );
+  assert.is(accept(held, { kind: 'delete_volume', volumeId: ID, force: true }).volumes.size, 0);
+  assert.is(accept(accept(held, release(1)), { kind: 'delete_volume', volumeId: ID }).volumes.size, 0);
+});
+
+const decode = (text: string): Command => decodeCommand(new TextEncoder().encode(text));
+
+test('records of the first version are read, and leave nobody attached', () => {
+  const raise = decode(`{"version":1,"kind":"raise_epoch","volumeId":${ID}}`);
+  const remove = decode(`{"version":1,"kind":"delete_volume","volumeId":${ID}}`);
+  assert.equal(raise, { kind: 'raise_epoch', volumeId: ID });
+  assert.equal(remove, { kind: 'delete_volume', volumeId: ID });
+  const raised = accept(withVolume(GiB), raise);
+  assert.equal(attachment(raised), [null, 1]);
+  assert.is(accept(raised, remove).volumes.size, 0);
+});
+
+test('a snapshot of the first version is read: nobody is attached', () => {
+  const volume =
+    `{"id":${ID},"name":"data","sizeBytes":4096,"shardSizeBytes":67108864,"replicaCount":1,"attachEpoch":7,"token":9,"requestId":"",` +
+    `"shards":[{"metaVersion":3,"primary":0,"replicas":[{"storeId":1,"diskUuid":"${diskUuidOf(1)}","status":"IN_SYNC"}]}]}`;
+  const text = `{"format":1,"cluster":null,"nextStoreId":2,"nextVolumeSequence":67,"stores":[],"volumes":[${volume}],"deletions":[]}`;
+  const state = decodeState(new TextEncoder().encode(text));
+  assert.equal(attachment(state), [null, 7]);
+  const held = accept(state, open('node1'));
+  assert.equal(decodeState(encodeState(held)), held);
+});
+
+test('the new commands survive encoding, with and without what is optional', () => {
+  const commands: readonly Command[] = [
+    grow(GiB, 65 * GiB, ON_3_AND_1),
+    open('node-1.example:a/b_c'),
+    { kind: 'raise_epoch', volumeId: ID, takenFrom: 'node1' },
+    release(3),
+    { kind: 'delete_volume', volumeId: ID, force: true },
+  ];
+  for (const command of commands) assert.equal(decodeCommand(encodeCommand(command)), command);
+  assert.throws(() => decode(`{"version":1,"kind":"raise_epoch","volumeId":1,"client":"two words"}`), /no command of this version/);
+  assert.throws(() => decode(`{"version":1,"kind":"resize_volume","volumeId":1,"sizeBytes":4096,"shards":[]}`), /no command of this version/);
+});
+
+test.run();

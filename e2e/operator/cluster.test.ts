@@ -1,0 +1,105 @@
+// deadline: 600s
+// needs: kube containerd runc fio nbdinfo
+// heavy
+// A StorageCluster on three real nodes: kubelets run our image, conditions follow the pods, a volume takes load, and nothing is deleted
+// that holds data.
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { runFio } from '../local/fio.ts';
+import { outputOf } from '../interop/tool.ts';
+import { sayWhy } from '../local/say-why.ts';
+import { waitFor } from '../local/wait-for.ts';
+import { useControlPlane, useNodes } from '../kube/suite.ts';
+import {
+  buildImage,
+  clusterSeen,
+  installCrds,
+  NAMESPACE,
+  OperatorProcess,
+  specOnFiles,
+  storageCluster,
+  waitForCondition,
+} from './operator-rig.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'pureflash-operator-'));
+const BIN = resolve(import.meta.dirname, '../../datapath/bin');
+const plane = useControlPlane(test, { withControllerManager: true, withScheduler: true });
+const nodes = useNodes(test, plane, 3);
+let operator: OperatorProcess;
+let front: ChildProcess | null = null;
+
+test.before(
+  sayWhy(async () => {
+    const image = join(folder, 'pureflash.tar');
+    await buildImage(image);
+    for (const node of nodes()) await node.loadImage(image);
+    await installCrds(plane());
+    operator = new OperatorProcess(plane(), folder);
+    operator.start();
+  }),
+);
+
+test.after(async () => {
+  front?.kill('SIGKILL');
+  await operator.kill();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+test('a StorageCluster that is applied becomes Ready', async () => {
+  const startedAt = performance.now();
+  await plane().apply([storageCluster('demo', specOnFiles())]);
+  await waitForCondition(plane(), 'demo', 'Ready', 'True', 90_000);
+  console.log(`      Ready after ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
+  const stores = JSON.parse(await plane().kubectl('get', 'pfstore', '-n', NAMESPACE, '-o', 'json')) as {
+    items: { status: { storeId: number; conditions: { type: string; status: string }[]; disks: { freePercent: number }[] } }[];
+  };
+  assert.is(stores.items.length, 3);
+  for (const { status } of stores.items) {
+    assert.ok(
+      status.conditions.every((each) => each.status === 'True'),
+      JSON.stringify(status),
+    );
+    assert.ok(status.disks[0]!.freePercent >= 90);
+  }
+});
+
+test('a volume of it takes checked load through NBD', async () => {
+  const conductor = (await clusterSeen(plane(), 'demo'))!.status!.endpoints![0]!;
+  await outputOf(join(BIN, 'pfcli'), 'create_volume', '-v', 'v1', '-s', '256M', '--rep', '3', '-c', conductor);
+  const socket = join(folder, 'v1.sock');
+  front = spawn(join(BIN, 'nbd-serve'), ['volume:v1', '--unix', socket, '--conductor', conductor], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  const uri = `nbd+unix:///?socket=${socket}`;
+  await waitFor('the export', 20_000, () => outputOf('nbdinfo', '--size', uri));
+  const load = await runFio({ uri, pattern: 'randwrite', blockSize: '4k', size: '64m', seconds: 5, isVerified: true });
+  assert.is(load.exitCode, 0, load.output);
+  assert.is(load.errors, 0);
+});
+
+test('a cluster with a volume is not deleted without the phrase', async () => {
+  await plane().kubectl('delete', 'pfc', 'demo', '-n', NAMESPACE, '--wait=false');
+  const condition = await waitForCondition(plane(), 'demo', 'Deletable', 'False', 20_000);
+  assert.is(condition.reason, 'VolumesExist');
+  assert.match(condition.message, 'yes-destroy-all-volumes');
+  assert.is((await plane().kubectl('get', 'pods', '-n', NAMESPACE, '--no-headers')).trim().split('\n').length, 4);
+});
+
+test('with the phrase every daemon goes, and the disks keep their content', async () => {
+  front!.kill('SIGTERM');
+  front = null;
+  const patch = JSON.stringify({ spec: { deletion: { confirmation: 'yes-destroy-all-volumes' } } });
+  await plane().kubectl('patch', 'pfc', 'demo', '-n', NAMESPACE, '--type=merge', '-p', patch);
+  await waitFor('the cluster to be gone', 90_000, async () => ((await clusterSeen(plane(), 'demo')) === null ? true : null));
+  await waitFor('its pods to be gone', 60_000, async () => {
+    const pods = await plane().kubectl('get', 'pods', '-n', NAMESPACE, '--no-headers', '--ignore-not-found');
+    return pods.trim() === '' ? true : null;
+  });
+  assert.is((await plane().kubectl('get', 'pv', '--no-headers', '--ignore-not-found')).trim(), '');
+});
+
+test.run();

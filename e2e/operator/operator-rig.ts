@@ -1,0 +1,131 @@
+// What the operator's suites share: the image of our programs, the CRDs in a cluster, the operator as a process that can be killed, and
+// a StorageCluster on files.
+import { spawn, type ChildProcess } from 'node:child_process';
+import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { API_VERSION, KINDS } from '@pureflash/operator/api';
+import type { JsonObject } from '@pureflash/datapath/base';
+import { bundle } from '../../images/bundle.ts';
+import { COMPONENTS, PROGRAM_FOLDER } from '../../images/programs.ts';
+import { nodeFiles, writeImage } from '../kube/image.ts';
+import type { ControlPlane } from '../kube/control-plane.ts';
+import { waitFor } from '../local/wait-for.ts';
+
+const ROOT = resolve(import.meta.dirname, '../..');
+export const IMAGE = 'localhost/pureflash:0.1.0';
+export const NAMESPACE = 'storage';
+
+/** A docker archive with the daemons. */
+export async function buildImage(file: string, name = IMAGE): Promise<void> {
+  const folder = await bundle(COMPONENTS[0]!);
+  const libraries = nodeFiles().filter((each) => each.path !== '/bin/node');
+  const programs = readdirSync(folder).map((each) => ({
+    path: `${PROGRAM_FOLDER}/${each}`,
+    from: { source: join(folder, each) },
+  }));
+  writeImage({ file, name, files: [...libraries, ...programs], entrypoint: [`${PROGRAM_FOLDER}/node`] });
+}
+
+export async function installCrds(plane: ControlPlane): Promise<void> {
+  const folder = join(ROOT, 'crds');
+  for (const file of readdirSync(folder)) await plane.apply(readFileSync(join(folder, file), 'utf8'));
+  for (const kind of KINDS)
+    await plane.kubectl('wait', '--for=condition=Established', `crd/${kind.plural}.pureflash.io`, '--timeout=30s');
+  await plane.kubectl('create', 'namespace', NAMESPACE);
+}
+
+export class OperatorProcess {
+  readonly logPath: string;
+  readonly #kubeconfig: string;
+  #child: ChildProcess | null = null;
+  #exited: Promise<void> = Promise.resolve();
+
+  constructor(plane: ControlPlane, folder: string) {
+    this.logPath = join(folder, 'operator.log');
+    this.#kubeconfig = plane.kubeconfigPath;
+  }
+
+  get pid(): number {
+    return this.#child?.pid ?? 0;
+  }
+
+  start(environment: Readonly<Record<string, string>> = {}): void {
+    const log = openSync(this.logPath, 'a');
+    const main = join(ROOT, 'operator/src/bin/operator.ts');
+    const args = [main, '--kubeconfig', this.#kubeconfig, '--lease-namespace', NAMESPACE];
+    const child = spawn(process.execPath, args, { stdio: ['ignore', log, log], env: { ...process.env, ...environment } });
+    closeSync(log);
+    this.#child = child;
+    this.#exited = new Promise((resolve) => child.once('exit', () => resolve()));
+  }
+
+  get exited(): Promise<void> {
+    return this.#exited;
+  }
+
+  async kill(): Promise<void> {
+    this.#child?.kill('SIGKILL');
+    await this.#exited;
+  }
+
+  async stop(): Promise<void> {
+    this.#child?.kill('SIGTERM');
+    await this.#exited;
+  }
+}
+
+export function storageCluster(name: string, spec: JsonObject): JsonObject {
+  return { apiVersion: API_VERSION, kind: 'StorageCluster', metadata: { name, namespace: NAMESPACE }, spec };
+}
+
+/** The nodes of the rig have a /var/lib of their own. */
+export function specOnFiles(patch: JsonObject = {}): JsonObject {
+  return {
+    image: IMAGE,
+    imagePullPolicy: 'Never',
+    stores: { devices: { files: [{ path: '/var/lib/pureflash/disk.img', size: '2Gi' }] } },
+    ...patch,
+  };
+}
+
+export interface ClusterSeen {
+  readonly metadata: {
+    readonly finalizers?: readonly string[];
+    readonly generation: number;
+    readonly deletionTimestamp?: string;
+  };
+  readonly status?: {
+    readonly phase?: string;
+    readonly endpoints?: readonly string[];
+    readonly observedGeneration?: number;
+    readonly stores?: { readonly ready: number; readonly wanted: number; readonly upgraded: number };
+    readonly conditions?: readonly {
+      readonly type: string;
+      readonly status: string;
+      readonly reason: string;
+      readonly message: string;
+    }[];
+  };
+}
+
+/** Null when there is none. */
+export async function clusterSeen(plane: ControlPlane, name: string): Promise<ClusterSeen | null> {
+  const text = await plane.kubectl('get', 'pfc', name, '-n', NAMESPACE, '-o', 'json', '--ignore-not-found');
+  return text.trim() === '' ? null : (JSON.parse(text) as ClusterSeen);
+}
+
+export async function waitForCondition(
+  plane: ControlPlane,
+  name: string,
+  type: string,
+  status: string,
+  patienceMs: number,
+  reason?: string,
+) {
+  return waitFor(`condition ${type}=${status} of cluster ${name}`, patienceMs, async () => {
+    const seen = await clusterSeen(plane, name);
+    const condition = seen?.status?.conditions?.find((each) => each.type === type);
+    const isCurrent = seen?.status?.observedGeneration === seen?.metadata.generation;
+    return isCurrent && condition?.status === status && (reason === undefined || condition.reason === reason) ? condition : null;
+  });
+}

@@ -1,0 +1,161 @@
+// The reconciler of StorageCluster: observe -> plan -> execute -> report. It knows nothing but what it sees, so it can die anywhere.
+import { formatHostPort } from '@pureflash/datapath/api';
+import { canonicalJson, type Json } from '@pureflash/datapath/base';
+import type { World } from '@pureflash/datapath/world';
+import { API_VERSION } from '../api/crd.ts';
+import type { JsonObject, KubeObject } from '../api/objects.ts';
+import { check } from '../api/validate.ts';
+import { STORAGE_CLUSTER } from '../api/v1alpha1/index.ts';
+import type { StorageClusterSpec } from '../api/v1alpha1/storage-cluster.ts';
+import type { KubeClient } from '../kube/client.ts';
+import { CLUSTER_LABEL, selectorOf, type ClusterFrame } from '../manifests/index.ts';
+import type { ClusterPlan } from '../plan/cluster-plan.ts';
+import { placeConductors } from '../plan/conductors.ts';
+import { planCluster } from '../plan/plan-cluster.ts';
+import type { ClusterView } from '../plan/view.ts';
+import type { Outcome } from '../runtime/controller.ts';
+import { readControl } from './control.ts';
+import { execute } from './execute.ts';
+import type { Inventory } from '../runtime/inventory.ts';
+import { isFailedLook, lookOf } from './looks.ts';
+import { observe, type StorageCluster, type StoreResource, type Times } from './observe.ts';
+import { clusterStatus, storeStatus, type Stamp } from './report.ts';
+import { isRemoved, stepsOf } from './steps.ts';
+
+export const FINALIZER = 'pureflash.io/protection';
+
+export interface ClusterPorts {
+  readonly world: Pick<World, 'http' | 'clock' | 'random' | 'log' | 'sha256'>;
+  readonly client: KubeClient;
+  readonly inventory: Inventory;
+  times(): Times & { readonly now: string };
+  /** Tells people: an event on the cluster. */
+  tell(cluster: StorageCluster, type: 'Normal' | 'Warning', reason: string, message: string): void;
+}
+
+export class ClusterReconciler {
+  readonly #ports: ClusterPorts;
+
+  constructor(ports: ClusterPorts) {
+    this.#ports = ports;
+  }
+
+  readonly #hash = (text: string): string => this.#ports.world.sha256(new TextEncoder().encode(text));
+
+  /** `key`: "namespace/name". */
+  readonly reconcile = async (key: string, signal: AbortSignal): Promise<Outcome> => {
+    const { client, inventory } = this.#ports;
+    const [namespace, name] = key.split('/') as [string, string];
+    const found = inventory.get({ apiVersion: API_VERSION, kind: 'StorageCluster', namespace, name });
+    if (found === null) return {};
+    const cluster = complete(found as StorageCluster);
+    const frame = { name, namespace, uid: cluster.metadata.uid ?? '', spec: cluster.spec, hash: this.#hash };
+    const isHeld = cluster.metadata.finalizers?.includes(FINALIZER) === true;
+    if (cluster.metadata.deletionTimestamp === undefined && !isHeld) await this.#hold(cluster, signal);
+    const view = await this.#observe(cluster, frame);
+    const plan = planCluster(view, this.#hash);
+    const times = this.#ports.times();
+    const looks = inventory.list('v1', 'Pod', namespace, selectorOf(frame, 'discovery'));
+    const options = {
+      hasServiceMonitors: await client.hasKind('monitoring.coreos.com/v1', 'ServiceMonitor'),
+      failedLooks: looks.filter((pod) => isFailedLook(pod, times)),
+    };
+    let failure: unknown = null;
+    try {
+      await execute(client, stepsOf(frame, plan, inventory, options), signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      failure = error;
+    }
+    const stamp = { generation: cluster.metadata.generation ?? 0, now: times.now };
+    await this.#report(cluster, frame, view, plan, looks, stamp, signal);
+    if (failure !== null) throw failure;
+    if (plan.action === 'remove' && isHeld && isRemoved(frame, inventory)) await this.#letGo(cluster, signal);
+    return plan.lookAgainMs === null ? {} : { requeueAfterMs: plan.lookAgainMs };
+  };
+
+  /** The conductors are asked where the plan would have them. */
+  async #observe(cluster: StorageCluster, frame: ClusterFrame): Promise<ClusterView> {
+    const { world, inventory } = this.#ports;
+    const times = this.#ports.times();
+    const without = observe(cluster, frame, inventory, null, times);
+    const running = placeConductors(without).instances.filter((each) => without.conductors.has(each.ordinal));
+    const control = await readControl(
+      world,
+      running.map((each) => formatHostPort(each.address, each.port)),
+    );
+    return observe(cluster, frame, inventory, control, times);
+  }
+
+  async #report(
+    cluster: StorageCluster,
+    frame: ClusterFrame,
+    view: ClusterView,
+    plan: ClusterPlan,
+    looks: readonly KubeObject[],
+    stamp: Stamp,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { client, inventory } = this.#ports;
+    const after = clusterStatus(cluster.status, view, plan, stamp);
+    if (!isSame(cluster.status, after)) await client.applyStatus({ ...bare(cluster), status: after }, { signal });
+    this.#tellChanges(cluster, plan);
+    const stores = inventory.list(API_VERSION, 'Store', frame.namespace, { [CLUSTER_LABEL]: frame.name });
+    for (const store of stores as readonly StoreResource[]) {
+      const { nodeName } = store.spec;
+      const instance = plan.stores.find((each) => each.instance.node === nodeName)?.instance ?? null;
+      const look = looks.map((pod) => lookOf(pod)).find((each) => each?.node === nodeName) ?? null;
+      const status = storeStatus(store.status, view, instance, look, { ...stamp, generation: store.metadata.generation ?? 0 });
+      if (!isSame(store.status, status)) await client.applyStatus({ ...bare(store), status }, { signal });
+    }
+  }
+
+  /** An event for each condition whose reason has changed. */
+  #tellChanges(cluster: StorageCluster, plan: ClusterPlan): void {
+    for (const condition of plan.conditions) {
+      const before = cluster.status?.conditions?.find((each) => each.type === condition.type);
+      if (before?.reason === condition.reason && before.status === condition.status) continue;
+      if (before === undefined && condition.status === 'True') continue;
+      const isGood = condition.status === 'True';
+      this.#ports.tell(cluster, isGood ? 'Normal' : 'Warning', `${condition.type}${condition.reason}`, condition.message);
+    }
+  }
+
+  async #hold(cluster: StorageCluster, signal: AbortSignal): Promise<void> {
+    const finalizers = [...(cluster.metadata.finalizers ?? []), FINALIZER];
+    await this.#setFinalizers(cluster, finalizers, signal);
+  }
+
+  async #letGo(cluster: StorageCluster, signal: AbortSignal): Promise<void> {
+    await this.#setFinalizers(
+      cluster,
+      cluster.metadata.finalizers!.filter((each) => each !== FINALIZER),
+      signal,
+    );
+  }
+
+  /** With the version that was seen: another's finalizer is never lost. */
+  async #setFinalizers(cluster: StorageCluster, finalizers: readonly string[], signal: AbortSignal): Promise<void> {
+    const { apiVersion, kind, metadata } = cluster;
+    const ref = { apiVersion, kind, namespace: metadata.namespace!, name: metadata.name };
+    const { resourceVersion } = metadata;
+    await this.#ports.client.patch(ref, { metadata: { finalizers, resourceVersion: resourceVersion! } }, { signal });
+  }
+}
+
+/** Defaults are in what the API server stored, but not those of a version of the CRD that came later. */
+function complete(cluster: StorageCluster): StorageCluster {
+  const { value } = check(STORAGE_CLUSTER.spec, cluster.spec as unknown as JsonObject, 'spec');
+  return { ...cluster, spec: value as unknown as StorageClusterSpec };
+}
+
+const bare = ({ apiVersion, kind, metadata }: KubeObject): KubeObject => ({
+  apiVersion,
+  kind,
+  metadata: { name: metadata.name, namespace: metadata.namespace! },
+});
+
+/** Whatever the order of keys. */
+const isSame = (a: unknown, b: unknown): boolean => canonicalText(a) === canonicalText(b);
+
+const canonicalText = (value: unknown): string => canonicalJson(JSON.parse(JSON.stringify(value ?? null)) as Json);

@@ -1,0 +1,136 @@
+// From a plan to the calls that make it true: which objects are applied, which go. Pure, in the order in which they are made; an operator
+// that dies between two of them makes the same list again, without what is done.
+import { refOf, type KubeObject, type ObjectRef } from '../api/objects.ts';
+import {
+  budget,
+  CLUSTER_LABEL,
+  conductorName,
+  conductorService,
+  conductorSet,
+  discoveryPod,
+  labelsOf,
+  liveConfig,
+  MANAGER,
+  monitors,
+  REVISION_ANNOTATION,
+  selectorOf,
+  stateVolume,
+  storeResource,
+  storeSet,
+  storesService,
+  type ClusterFrame,
+} from '../manifests/index.ts';
+import type { ClusterPlan } from '../plan/cluster-plan.ts';
+import type { Inventory } from '../runtime/inventory.ts';
+import { isContained } from './contained.ts';
+
+export type Step =
+  | { readonly kind: 'apply'; readonly object: KubeObject }
+  /** Only if it is not there: what it is made with stays. */
+  | { readonly kind: 'create'; readonly object: KubeObject }
+  | { readonly kind: 'delete'; readonly ref: ObjectRef; readonly uid: string };
+
+export interface StepOptions {
+  /** The cluster knows the kinds of the Prometheus operator. */
+  readonly hasServiceMonitors: boolean;
+  /** Discovery pods that failed long enough ago to be tried again. */
+  readonly failedLooks: readonly KubeObject[];
+}
+
+/** Everything that a plan wants, whether it is there or not. */
+export function desiredObjects(frame: ClusterFrame, plan: ClusterPlan, options: StepOptions): KubeObject[] {
+  if (plan.action !== 'run') return [];
+  const set = plan.conductors[0]?.mayChange === true ? conductorSet(frame, plan.conductors) : null;
+  const changing = plan.stores.filter((each) => each.mayChange);
+  return [
+    liveConfig(frame, plan.settings),
+    conductorService(frame),
+    storesService(frame),
+    ...plan.conductors.map(({ instance }) => stateVolume(frame, instance)),
+    ...(set === null ? [] : [set]),
+    ...plan.stores.map(({ instance }) => storeResource(frame, instance.node)),
+    ...plan.discover.map(({ node }) => storeResource(frame, node)),
+    ...changing.map((each) => storeSet(frame, each)),
+    ...plan.budgets.map((each) => budget(frame, each)),
+    ...(options.hasServiceMonitors && frame.spec.monitoring.serviceMonitor ? monitors(frame) : []),
+    ...plan.discover.map(({ node, selection }) => discoveryPod(frame, node, selection)),
+  ];
+}
+
+export function stepsOf(frame: ClusterFrame, plan: ClusterPlan, inventory: Inventory, options: StepOptions): readonly Step[] {
+  if (plan.action === 'keep') return [];
+  if (plan.action === 'remove') return removal(frame, inventory);
+  const desired = desiredObjects(frame, plan, options);
+  const applied = desired.filter((object) => !isContained(object, inventory.get(refOf(object))));
+  return [
+    ...applied.flatMap((object) => applying(object, inventory)),
+    ...stuckPods(frame, inventory).map(deletion),
+    ...superfluous(frame, desired, inventory).map(deletion),
+    ...options.failedLooks.map(deletion),
+  ];
+}
+
+/** Where a conductor's state lies, and what a look was made for, is decided once. */
+const MADE_ONCE: ReadonlySet<string> = new Set(['PersistentVolume', 'Pod']);
+
+function applying(object: KubeObject, inventory: Inventory): Step[] {
+  if (!MADE_ONCE.has(object.kind)) return [{ kind: 'apply', object }];
+  return inventory.get(refOf(object)) === null ? [{ kind: 'create', object }] : [];
+}
+
+/** Kinds of which nothing stays that is not wanted. Workloads are not among them: they go with their cluster, or by hand. */
+const PRUNED: readonly (readonly [apiVersion: string, kind: string])[] = [
+  ['policy/v1', 'PodDisruptionBudget'],
+  ['monitoring.coreos.com/v1', 'ServiceMonitor'],
+];
+
+function superfluous(frame: ClusterFrame, desired: readonly KubeObject[], inventory: Inventory): readonly KubeObject[] {
+  const wanted = new Set(desired.map((object) => `${object.kind} ${object.metadata.name}`));
+  const looks = inventory.list('v1', 'Pod', frame.namespace, selectorOf(frame, 'discovery'));
+  const present = [...PRUNED.flatMap(([apiVersion, kind]) => ours(frame, inventory, apiVersion, kind)), ...looks];
+  return present.filter((object) => !wanted.has(`${object.kind} ${object.metadata.name}`) && isThere(object));
+}
+
+/** A StatefulSet replaces no pod that never became ready: one of an old revision that is not ready is in the way of the new one. */
+function stuckPods(frame: ClusterFrame, inventory: Inventory): KubeObject[] {
+  const sets = ours(frame, inventory, 'apps/v1', 'StatefulSet');
+  return sets.flatMap((set) => {
+    const pod = inventory.get({ apiVersion: 'v1', kind: 'Pod', namespace: frame.namespace, name: `${set.metadata.name}-0` });
+    if (pod === null || pod.metadata.deletionTimestamp !== undefined) return [];
+    const isOld = pod.metadata.annotations?.[REVISION_ANNOTATION] !== set.metadata.annotations?.[REVISION_ANNOTATION];
+    const status = pod['status'] as { conditions?: { type: string; status: string }[] } | undefined;
+    const isReady = status?.conditions?.find((each) => each.type === 'Ready')?.status === 'True';
+    return isOld && !isReady ? [pod] : [];
+  });
+}
+
+/** Stores first, then conductors, then the volumes that say where conductors have their state. Nothing on any disk is touched. */
+function removal(frame: ClusterFrame, inventory: Inventory): readonly Step[] {
+  const sets = ours(frame, inventory, 'apps/v1', 'StatefulSet');
+  const isConductor = (object: KubeObject): boolean => object.metadata.name === conductorName(frame);
+  const stores = sets.filter((set) => !isConductor(set));
+  if (stores.length > 0) return stores.filter(isThere).map(deletion);
+  const conductors = sets.filter(isConductor);
+  if (conductors.length > 0) return conductors.filter(isThere).map(deletion);
+  const claims = inventory.list('v1', 'PersistentVolumeClaim', frame.namespace, { 'app.kubernetes.io/instance': frame.name });
+  const volumes = inventory
+    .list('v1', 'PersistentVolume', null, labelsOf(frame, 'conductor'))
+    .filter((volume) => (volume['spec'] as { claimRef?: { namespace?: string } }).claimRef?.namespace === frame.namespace);
+  return [...claims, ...volumes].filter(isThere).map(deletion);
+}
+
+/** Nothing of it is left, and its finalizer may go. */
+export function isRemoved(frame: ClusterFrame, inventory: Inventory): boolean {
+  return removal(frame, inventory).length === 0 && ours(frame, inventory, 'apps/v1', 'StatefulSet').length === 0;
+}
+
+function ours(frame: ClusterFrame, inventory: Inventory, apiVersion: string, kind: string): readonly KubeObject[] {
+  const labels = { [CLUSTER_LABEL]: frame.name, 'app.kubernetes.io/managed-by': MANAGER };
+  return inventory.list(apiVersion, kind, frame.namespace, labels);
+}
+
+const isThere = (object: KubeObject): boolean => object.metadata.deletionTimestamp === undefined;
+
+function deletion(object: KubeObject): Step {
+  return { kind: 'delete', ref: refOf(object), uid: object.metadata.uid ?? '' };
+}

@@ -1,0 +1,109 @@
+// The operator on Kubernetes: caches, election, controllers, put together. Started by bin/operator.ts and by tests.
+import type { World } from '@pureflash/datapath/world';
+import { API_VERSION } from '../api/crd.ts';
+import type { KubeObject } from '../api/objects.ts';
+import { ClusterReconciler } from '../cluster/reconciler.ts';
+import { CLUSTER_LABEL } from '../manifests/index.ts';
+import { Controller, keyOfRef } from '../runtime/controller.ts';
+import { LeaderElection } from '../runtime/leader-election.ts';
+import { fencedClient } from './fenced-client.ts';
+import { KubeInventory } from './inventory.ts';
+import { KubeLeaseStore } from './lease-store.ts';
+import { openKube, type KubeWorld } from './kube-world.ts';
+import { timesOf } from './times.ts';
+
+export interface OperatorOptions {
+  readonly kubeconfig?: string;
+  /** The only namespace that is looked at; null: all. */
+  readonly namespace: string | null;
+  /** Of the Lease. */
+  readonly leaseNamespace?: string;
+}
+
+const LEASE = 'pureflash-operator';
+
+export class KubeOperator {
+  readonly #world: World;
+  readonly #kube: KubeWorld;
+  readonly #inventory: KubeInventory;
+  readonly #election: LeaderElection;
+  readonly #controllers: Controller[] = [];
+
+  /** Looks and waits for its turn; works from `elected` on. Errors: those of finding and reaching the API server. */
+  static async start(world: World, options: OperatorOptions): Promise<KubeOperator> {
+    const kube = await openKube(world, options.kubeconfig === undefined ? {} : { kubeconfig: options.kubeconfig });
+    return new KubeOperator(world, kube, options);
+  }
+
+  private constructor(world: World, kube: KubeWorld, options: OperatorOptions) {
+    this.#world = world;
+    this.#kube = kube;
+    this.#inventory = new KubeInventory(kube, options.namespace);
+    const leases = new KubeLeaseStore(kube.client, options.leaseNamespace ?? kube.namespace, LEASE);
+    this.#election = new LeaderElection(world, leases, kube.identity);
+    this.#election.elected.then(
+      () => this.#lead(),
+      () => undefined,
+    );
+  }
+
+  get elected(): Promise<void> {
+    return this.#election.elected;
+  }
+
+  /** Aborted when another may lead: end the process, its next life stands for election again. */
+  get lost(): AbortSignal {
+    return this.#election.signal;
+  }
+
+  /** Lets reconciles end, frees the Lease. */
+  async close(): Promise<void> {
+    await Promise.all(this.#controllers.map((controller) => controller.close()));
+    await this.#election.release();
+    await this.#kube.close();
+  }
+
+  #lead(): void {
+    const { log } = this.#world;
+    const client = fencedClient(this.#kube.client, this.#election);
+    const clusters = new ClusterReconciler({
+      world: this.#world,
+      client,
+      inventory: this.#inventory,
+      times: () => timesOf(this.#world),
+      tell: (cluster, type, reason, message) => log.info(message, { cluster: keyOfRef(refOf(cluster)), type, reason }),
+    });
+    const controller = new Controller(this.#world, { name: 'StorageCluster', reconcile: clusters.reconcile });
+    controller.watch(this.#inventory.of(API_VERSION, 'StorageCluster'));
+    for (const [apiVersion, kind] of OWNED)
+      controller.watch(this.#inventory.of(apiVersion, kind), (_ref, object, before) => keysOf(object ?? before));
+    // A node concerns every cluster.
+    controller.watch(this.#inventory.of('v1', 'Node'), () =>
+      [...this.#inventory.of(API_VERSION, 'StorageCluster').values()].map((each) => keyOfRef(refOf(each))),
+    );
+    this.#controllers.push(controller);
+    controller.start(this.#election.signal);
+    log.info('this operator leads');
+  }
+}
+
+const OWNED = [
+  [API_VERSION, 'Store'],
+  ['v1', 'Pod'],
+  ['v1', 'ConfigMap'],
+  ['v1', 'Service'],
+  ['apps/v1', 'StatefulSet'],
+  ['policy/v1', 'PodDisruptionBudget'],
+] as const;
+
+/** The cluster that an object of ours belongs to: its label says so. */
+function keysOf(object: KubeObject | null): string[] {
+  const labels = object?.metadata.labels;
+  const cluster = labels?.[CLUSTER_LABEL] ?? labels?.['app.kubernetes.io/instance'];
+  return cluster === undefined ? [] : [`${object!.metadata.namespace}/${cluster}`];
+}
+
+const refOf = ({ metadata }: KubeObject) => ({
+  name: metadata.name,
+  ...(metadata.namespace === undefined ? {} : { namespace: metadata.namespace }),
+});

@@ -1,0 +1,101 @@
+// What a StorageCluster says of itself: one condition for each question that somebody asks, and Ready over all of them.
+//   Accepted        can the spec be realised?            ConductorsReady  does the control plane answer?
+//   StoresReady     is every store online?               Redundant        has every volume all its replicas?
+//   UpToDate        does everything run what the spec says?  Deletable    only while the resource is being deleted
+import type { ConditionStatus, Phase, PlannedCondition } from './cluster-plan.ts';
+import type { Findings } from './plan-cluster.ts';
+import { isInMaintenance } from './rollout.ts';
+
+export function conditionsOf(findings: Findings): { readonly conditions: readonly PlannedCondition[]; readonly phase: Phase } {
+  const parts = [accepted(findings), conductorsReady(findings), storesReady(findings), redundant(findings), upToDate(findings)];
+  const { deletion } = findings;
+  const deletable = deletion === null ? [] : [condition('Deletable', 'False', deletion.reason, deletion.message)];
+  const blocking = parts.slice(0, 3).find((part) => part.status !== 'True');
+  const ready =
+    blocking === undefined
+      ? condition('Ready', 'True', 'Serving', 'conductors and stores are online')
+      : condition('Ready', 'False', blocking.reason, blocking.message);
+  return { conditions: [ready, ...parts, ...deletable], phase: phaseOf(findings, parts) };
+}
+
+function phaseOf(findings: Findings, parts: readonly PlannedCondition[]): Phase {
+  const [isAccepted, areConductorsReady, areStoresReady, isRedundant, isUpToDate] = parts.map((part) => part.status === 'True');
+  if (findings.deletion !== null) return 'Deleting';
+  if (!isAccepted) return 'Refused';
+  if (isInMaintenance(findings.view)) return 'Maintenance';
+  if (!findings.view.wasMade) return areConductorsReady && findings.online.length > 0 ? 'Starting' : 'Pending';
+  if (!isUpToDate) return 'Upgrading';
+  return areConductorsReady && areStoresReady && isRedundant ? 'Ready' : 'Degraded';
+}
+
+function accepted({ refusal }: Findings): PlannedCondition {
+  if (refusal !== null) return condition('Accepted', 'False', refusal.reason, refusal.message);
+  return condition('Accepted', 'True', 'Accepted', 'the spec can be realised');
+}
+
+function conductorsReady({ view, placement }: Findings): PlannedCondition {
+  const type = 'ConductorsReady';
+  if (placement.problem !== null) return condition(type, 'False', 'NoNode', placement.problem);
+  const missing = placement.instances.filter((each) => view.conductors.get(each.ordinal)?.isReady !== true);
+  if (missing.length > 0) {
+    const names = missing.map((each) => `conductor ${each.ordinal} on ${each.node}`).join(', ');
+    return condition(type, 'False', 'Starting', `waiting for ${names}`);
+  }
+  if (view.control === null) return condition(type, 'False', 'NoAnswer', 'conductors run, but none answers');
+  return condition(type, 'True', 'Serving', 'a conductor serves');
+}
+
+function storesReady({ stores, online }: Findings): PlannedCondition {
+  const type = 'StoresReady';
+  const { problems, leftOver, wantedCount } = stores;
+  if (wantedCount === 0) return condition(type, 'False', 'NoNode', 'no node matches stores.nodeSelector');
+  if (problems.length > 0) return condition(type, 'False', 'NoDisk', problems.join('; '));
+  const offline = online.filter((store) => !store.isOnline).map((store) => store.node);
+  const started = new Set(online.map((store) => store.node));
+  const coming = stores.instances.filter((each) => !started.has(each.node)).map((each) => each.node);
+  const waiting = [...offline, ...coming];
+  if (waiting.length > 0)
+    return condition(
+      type,
+      'False',
+      'Offline',
+      `${online.length - offline.length} of ${stores.instances.length} are online; not on ${waiting.join(', ')}`,
+    );
+  if (leftOver.length > 0) {
+    const names = leftOver.join(', ');
+    return condition(
+      type,
+      'False',
+      'ScaleInNotAvailable',
+      `the stores on ${names} stay: taking one away needs its data moved, which this version cannot; let stores.nodeSelector match again`,
+    );
+  }
+  return condition(type, 'True', 'Online', `${online.length} stores are online`);
+}
+
+function redundant({ view }: Findings): PlannedCondition {
+  const type = 'Redundant';
+  const { control } = view;
+  if (control === null) return condition(type, 'Unknown', 'NoAnswer', 'no conductor answers');
+  if (control.degradedCount === 0) return condition(type, 'True', 'Whole', 'every volume has all its replicas');
+  return condition(
+    type,
+    'False',
+    'ReplicasMissing',
+    `${control.degradedCount} volumes miss a replica: ${control.degraded.join(', ')}`,
+  );
+}
+
+function upToDate({ rollout, areConductorsCurrent, placement }: Findings): PlannedCondition {
+  const type = 'UpToDate';
+  if (rollout.pause !== null) return condition(type, 'False', rollout.pause.reason, `paused: ${rollout.pause.message}`);
+  if (rollout.outdated.length > 0)
+    return condition(type, 'False', 'RollingOut', `to be restarted: the stores on ${rollout.outdated.join(', ')}`);
+  if (!areConductorsCurrent && placement.instances.length > 0)
+    return condition(type, 'False', 'RollingOut', 'conductors are being started');
+  return condition(type, 'True', 'UpToDate', 'everything runs what the spec says');
+}
+
+function condition(type: string, status: ConditionStatus, reason: string, message: string): PlannedCondition {
+  return { type, status, reason, message };
+}

@@ -1,0 +1,85 @@
+// What shall be: the instances of daemons and what is around them. Platforms execute it; nothing in it is of Kubernetes.
+
+export interface ConductorInstance {
+  readonly ordinal: number;
+  readonly node: string;
+  readonly address: string;
+  readonly port: number;
+  readonly dataPath: string;
+  readonly image: string;
+  readonly clusterName: string;
+}
+
+export interface DiskChoice {
+  readonly path: string;
+  /** Of a file, which is made when it is missing; null for devices. */
+  readonly sizeBytes: number | null;
+}
+
+export interface StoreInstance {
+  readonly node: string;
+  readonly address: string;
+  readonly dataPort: number;
+  readonly managementPort: number;
+  readonly failureDomain: string;
+  readonly disks: readonly DiskChoice[];
+  /** Paths of disks that hold data and may be erased now. */
+  readonly erase: readonly string[];
+  readonly servesLegacyClients: boolean;
+  readonly conductors: readonly string[];
+  readonly image: string;
+}
+
+/** What daemons take over while they run. */
+export interface LiveSettings {
+  readonly conductorLogLevel: string;
+  readonly storeLogLevel: string;
+  readonly recoveryParallel: number;
+}
+
+export interface Wanted<Instance> {
+  readonly instance: Instance;
+  readonly revision: string;
+  /** False: what runs stays as it is; its turn has not come. */
+  readonly mayChange: boolean;
+}
+
+/** How many stores may be taken away at a time: all of them, or those of one failure domain. */
+export interface Budget {
+  /** Null: all domains. */
+  readonly domain: string | null;
+  readonly maxUnavailable: 0 | 1;
+}
+
+export type ConditionStatus = 'True' | 'False' | 'Unknown';
+
+export interface PlannedCondition {
+  readonly type: string;
+  readonly status: ConditionStatus;
+  readonly reason: string;
+  readonly message: string;
+}
+
+export type Phase = 'Pending' | 'Starting' | 'Ready' | 'Degraded' | 'Upgrading' | 'Maintenance' | 'Deleting' | 'Refused';
+
+export interface ClusterPlan {
+  /** 'keep': as it is (refused, or deletion refused); 'run'; 'remove': take every workload away, then let the resource go. */
+  readonly action: 'keep' | 'run' | 'remove';
+  readonly phase: Phase;
+  readonly conductors: readonly Wanted<ConductorInstance>[];
+  readonly stores: readonly Wanted<StoreInstance>[];
+  readonly endpoints: readonly string[];
+  readonly settings: LiveSettings;
+  readonly budgets: readonly Budget[];
+  /** Nodes whose devices have to be looked at, for this selection. */
+  readonly discover: readonly { readonly node: string; readonly selection: string }[];
+  readonly conditions: readonly PlannedCondition[];
+  readonly counts: {
+    readonly conductorsReady: number;
+    readonly storesReady: number;
+    readonly storesWanted: number;
+    readonly storesUpgraded: number;
+  };
+  /** Look again after so long although nothing happened; null: no need. */
+  readonly lookAgainMs: number | null;
+}

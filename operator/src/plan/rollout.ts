@@ -1,0 +1,75 @@
+// Whose turn it is to change when daemons have to be restarted: conductors first, then the stores of one failure domain after the other,
+// each only while nothing else is missing. Pure; made anew in each round from what is, so it can be left at any moment.
+import type { ClusterView } from './view.ts';
+
+export interface StoreTurn {
+  readonly node: string;
+  readonly domain: string;
+  readonly revision: string;
+}
+
+export interface Rollout {
+  /** Nodes whose store may take its new revision now. */
+  readonly mayChange: ReadonlySet<string>;
+  /** Stores that still have the old revision. */
+  readonly outdated: readonly string[];
+  /** Why nobody moves although somebody would have to, or null. */
+  readonly pause: { readonly reason: string; readonly message: string } | null;
+}
+
+export function rolloutOf(view: ClusterView, turns: readonly StoreTurn[], areConductorsCurrent: boolean): Rollout {
+  const isNew = (turn: StoreTurn): boolean => !view.stores.has(turn.node);
+  const isOutdated = (turn: StoreTurn): boolean => view.stores.get(turn.node)?.revision !== turn.revision && !isNew(turn);
+  const outdated = turns.filter(isOutdated);
+  const always = turns.filter((turn) => !isOutdated(turn)).map((turn) => turn.node);
+  const waiting = (reason: string, message: string): Rollout => ({
+    mayChange: new Set(always),
+    outdated: outdated.map((turn) => turn.node),
+    pause: { reason, message },
+  });
+  if (outdated.length === 0) return { mayChange: new Set(always), outdated: [], pause: null };
+  if (isInMaintenance(view)) return waiting('Maintenance', `maintenance until ${view.spec.maintenance!.until}`);
+  if (!areConductorsCurrent) return waiting('ConductorsFirst', 'stores change when the conductors have');
+  const domain = nextDomain(view, turns, outdated);
+  const harm = harmOf(view, turns, domain);
+  if (harm !== null) return waiting(harm.reason, harm.message);
+  const now = outdated.filter((turn) => turn.domain === domain).map((turn) => turn.node);
+  return { mayChange: new Set([...always, ...now]), outdated: outdated.map((turn) => turn.node), pause: null };
+}
+
+export function isInMaintenance(view: ClusterView): boolean {
+  return view.maintenanceEndMs !== null && view.maintenanceEndMs > view.nowMs;
+}
+
+/** A domain in which something is down already goes on; else the first one by name. */
+function nextDomain(view: ClusterView, turns: readonly StoreTurn[], outdated: readonly StoreTurn[]): string {
+  const domains = [...new Set(outdated.map((turn) => turn.domain))].sort();
+  const isOpen = (domain: string): boolean => turns.some((turn) => turn.domain === domain && !isUp(view, turn.node));
+  return domains.find(isOpen) ?? domains[0]!;
+}
+
+/** What would be missing at the same time. */
+function harmOf(view: ClusterView, turns: readonly StoreTurn[], domain: string): { reason: string; message: string } | null {
+  const { control } = view;
+  if (control === null)
+    return {
+      reason: 'NoConductor',
+      message: 'no conductor answers, so nobody can say whether every volume has all its replicas',
+    };
+  const missing = turns.filter((turn) => turn.domain !== domain && view.stores.has(turn.node) && !isUp(view, turn.node));
+  if (missing.length > 0) {
+    const names = missing.map((turn) => turn.node).join(', ');
+    return { reason: 'StoresMissing', message: `the stores of ${domain} stay as they are while those on ${names} are not ready` };
+  }
+  const isOpenAnyway = turns.some((turn) => turn.domain === domain && !isUp(view, turn.node));
+  if (control.degradedCount === 0 || isOpenAnyway) return null;
+  return {
+    reason: 'NotRedundant',
+    message: `${control.degradedCount} volumes miss a replica (${control.degraded.join(', ')}); the stores of ${domain} stay as they are until all are whole`,
+  };
+}
+
+function isUp(view: ClusterView, node: string): boolean {
+  const workload = view.stores.get(node);
+  return workload !== undefined && workload.isReady && workload.isCurrent;
+}

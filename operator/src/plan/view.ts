@@ -1,0 +1,87 @@
+// What is: everything that a plan may look at, the same for every platform. Plain data; tests write it down by hand.
+import type { DeviceReport } from '../api/v1alpha1/store.ts';
+import type { StorageClusterSpec } from '../api/v1alpha1/storage-cluster.ts';
+
+export interface NodeView {
+  readonly name: string;
+  /** Where other nodes reach it. */
+  readonly address: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly isReady: boolean;
+  /** False while it is cordoned. */
+  readonly isSchedulable: boolean;
+}
+
+/** A daemon's workload, as the platform has it. */
+export interface WorkloadView {
+  /** Of the instance that it was last made from: plan/revision.ts. */
+  readonly revision: string;
+  readonly image: string;
+  /** Its process runs with that revision and is ready. */
+  readonly isReady: boolean;
+  /** False while an older process of it still runs, or none. */
+  readonly isCurrent: boolean;
+}
+
+/** What was found on a node's disks. */
+export interface Discovery {
+  readonly devices: readonly DeviceReport[];
+  /** Hash of the selection that it was made for: another one asks for a new look. */
+  readonly selection: string;
+}
+
+export interface StoreView {
+  readonly id: number;
+  readonly uuid: string;
+  /** The failure domain that it registered with. */
+  readonly domain: string;
+  readonly dataAddress: string;
+  readonly isOnline: boolean;
+  readonly version: string;
+  readonly disks: readonly {
+    readonly uuid: string;
+    readonly device: string;
+    readonly isHealthy: boolean;
+    readonly capacity: number;
+    readonly free: number;
+  }[];
+}
+
+/** What the conductors say. */
+export interface ControlView {
+  readonly clusterUuid: string;
+  readonly version: string;
+  readonly stores: readonly StoreView[];
+  readonly volumeCount: number;
+  /** Names of volumes that miss a replica, a few of them, and how many there are. */
+  readonly degraded: readonly string[];
+  readonly degradedCount: number;
+}
+
+export interface ClusterView {
+  /** Milliseconds since 1970. */
+  readonly nowMs: number;
+  readonly name: string;
+  readonly namespace: string;
+  readonly spec: StorageClusterSpec;
+  /** End of spec.maintenance, milliseconds since 1970; null when there is none. */
+  readonly maintenanceEndMs: number | null;
+  readonly isDeleting: boolean;
+  /** It has been up before: its conductors have made a cluster. */
+  readonly wasMade: boolean;
+  readonly nodes: readonly NodeView[];
+  /** By node; absent: not looked at yet. */
+  readonly discovery: ReadonlyMap<string, Discovery>;
+  /** By node: the store that ever ran there. */
+  readonly storeUuids: ReadonlyMap<string, string>;
+  /** By ordinal: the node that holds that conductor's state, for ever. */
+  readonly conductorNodes: readonly string[];
+  /** Nodes that have had a store. */
+  readonly storeNodes: readonly string[];
+  /** By ordinal. */
+  readonly conductors: ReadonlyMap<number, WorkloadView>;
+  /** By node. */
+  readonly stores: ReadonlyMap<string, WorkloadView>;
+  /** Null: no conductor answers. */
+  readonly control: ControlView | null;
+}
