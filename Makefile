@@ -1,6 +1,6 @@
 # The one front door. Every target works from a clean clone: what it needs is set up first.
 .DEFAULT_GOAL := help
-.PHONY: help setup check test full fast run clean-run e2e kube sim mutants bench coverage generate format clean
+.PHONY: help setup check test full fast run clean-run e2e kube images sim mutants bench coverage generate format clean
 MAKEFLAGS += --no-print-directory
 
 NODE := node_modules/.bin/node
@@ -42,6 +42,9 @@ e2e: setup ## the suites on real Kubernetes, the long ones too (ONLY=... narrows
 
 kube: setup ## a Kubernetes cluster of one node on this machine, until Ctrl-C (as root; ONCE=1: run a pod and exit)
 	@ONCE='$(ONCE)' $(NODE) e2e/kube/make-kube.ts
+
+images: setup ## bundles of the programs, and container images of them where an engine answers (REGISTRY=host/path)
+	@REGISTRY='$(REGISTRY)' $(NODE) images/make-images.ts
 
 SEEDS ?= 100
 FROM ?= 1

@@ -4,7 +4,7 @@ import { posix } from 'node:path';
 import type { RepositoryFile } from './repository.ts';
 import { factsOf } from './source.ts';
 
-/** Door name (`./api`) to file (`./src/api/index.ts`), as datapath/package.json has it. */
+/** Door name (`./api`) to file (`./src/api/resources.ts`), as datapath/package.json has it. */
 export type Doors = Readonly<Record<string, string>>;
 
 const SCOPE = '@pureflash/';

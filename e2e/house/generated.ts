@@ -1,6 +1,6 @@
 // The files that are written from the source and checked in: `make generate` writes them, repository.test.ts fails
 // when one differs from what would be written now. A new generated file is one more entry here.
-import { crdFiles } from '@pureflash/operator/api';
+import { crdFiles, crdTemplates } from '@pureflash/operator/api';
 import { LAYERS } from './layers.ts';
 
 export interface GeneratedFile {
@@ -10,7 +10,7 @@ export interface GeneratedFile {
 
 export const GENERATED_FILES: readonly GeneratedFile[] = [
   { path: 'docs/reference/layers.md', render: renderLayers },
-  ...crdFiles().map(({ path, text }) => ({ path, render: () => text })),
+  ...[...crdFiles(), ...crdTemplates()].map(({ path, text }) => ({ path, render: () => text })),
 ];
 
 /** `read` returns the text of a path, or null where there is none. */

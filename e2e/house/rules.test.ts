@@ -10,7 +10,7 @@ import { sizeOffences } from './sizes.ts';
 import { registryOffences, textOffences } from './text.ts';
 import { nodeImportOffences, worldDoorOffences } from './world-door.ts';
 
-const doors = { './api': './src/api/index.ts' };
+const doors = { './api': './src/api/resources.ts' };
 
 test('layers: a contract may not import a machine module', () => {
   const text = "import { readFile } from 'node:fs/promises';\n";
@@ -65,13 +65,13 @@ test('doors: operator and csi see the published doors and not each other', () =>
 });
 
 test('doors: an index.ts that is no door and a door that is no file are refused', () => {
-  const files = ['datapath/src/api/index.ts', 'datapath/src/store/index.ts'].map((path) => ({ path, text: '' }));
+  const files = ['datapath/src/api/resources.ts', 'datapath/src/store/index.ts'].map((path) => ({ path, text: '' }));
   assert.equal(indexOffences(files, doors), [
     'datapath/src/store/index.ts: index.ts is kept for the doors of datapath/package.json',
   ]);
   assert.equal(emptyDoorOffences(files, doors), []);
   assert.equal(emptyDoorOffences([], doors), [
-    'datapath/package.json: the door "./api" leads to "./src/api/index.ts", which does not exist',
+    'datapath/package.json: the door "./api" leads to "./src/api/resources.ts", which does not exist',
   ]);
 });
 

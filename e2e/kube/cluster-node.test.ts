@@ -1,6 +1,6 @@
 // Nodes are real: pods run on two of them at once, each on its node's address, reach the API server as in any cluster, survive
 // the loss of a node, and when all is stopped no process, mount or cgroup is left.
-// deadline: 240s
+// deadline: 300s
 // needs: root kube openssl setpriv unshare containerd ctr runc ldd
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
@@ -101,6 +101,38 @@ running('a service has an address that leads to its pods, and names lead to both
   assert.equal(JSON.parse(await plane().kubectl('logs', 'asker', '-n', 'default')), {
     addresses,
     texts: addresses.map((address) => `${address}\n`),
+  });
+});
+
+running('pods without the host network have their own names and addresses, and meet at one port', async () => {
+  const podAddress = { name: 'HOST', valueFrom: { fieldRef: { fieldPath: 'status.podIP' } } };
+  const script = `
+    import { hostname } from 'node:os';
+    import { createServer } from 'node:http';
+    createServer((_, response) => response.end(hostname())).listen(${PORT}, process.env.HOST);`;
+  const main = { ...container(script), env: [podAddress], readinessProbe: { httpGet: { port: PORT }, periodSeconds: 1 } };
+  const labels = { app: 'peer' };
+  const template = { metadata: { labels }, spec: { terminationGracePeriodSeconds: 0, containers: [main] } };
+  const spec = { replicas: 3, serviceName: 'peer', podManagementPolicy: 'Parallel', selector: { matchLabels: labels }, template };
+  await plane().apply([
+    { apiVersion: 'apps/v1', kind: 'StatefulSet', metadata: { name: 'peer', namespace: 'default' }, spec },
+    {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name: 'peer', namespace: 'default' },
+      spec: { selector: labels, clusterIP: 'None' },
+    },
+  ]);
+  await plane().kubectl('rollout', 'status', 'statefulset/peer', '-n', 'default', '--timeout=60s');
+  const asker = `
+    const texts = [];
+    for (const i of [0, 1, 2]) texts.push(await (await fetch('http://peer-' + i + '.peer:${PORT}')).text());
+    console.log(texts.join(' '));`;
+  const exec = ['exec', 'peer-0', '-n', 'default', '--', '/bin/node', '--input-type=module', '-e', asker];
+  assert.is(await plane().kubectl(...exec), 'peer-0 peer-1 peer-2\n');
+  await plane().kubectl('delete', 'statefulset/peer', '-n', 'default', '--cascade=foreground', '--timeout=60s');
+  await waitFor('the addresses to be free again', PATIENCE_MS, async () => {
+    return Promise.resolve(nodes().every((node) => readdirSync(join(node.folder, 'run/pod-addresses')).length === 0) || null);
   });
 });
 

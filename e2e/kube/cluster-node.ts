@@ -1,7 +1,8 @@
 // A whole Kubernetes node as one child process: containerd, kubelet and its pods in process and mount namespaces of their own,
 // so that one kill ends all of it, and several nodes share a machine. Used by suites whose pods must really run, and by
-// `make kube`; needs root. A node has its own /run, /var/lib and /var/log (found under `folder`), a loopback address that is
-// also its name, and the machine's network: pods run with hostNetwork and listen on their node's address.
+// `make kube`; needs root. A node has its own /run, /var/lib and /var/log (found under `folder`) and a loopback address that is
+// also its name. Every pod is in the machine's network with a loopback address of its own (cni/machine-loopback): its programs
+// listen on `status.podIP`; two that listen on 0.0.0.0 at one port collide.
 // Keeps: `stop` and the end of this process leave no process and no mount; `stop`, also no file and no cgroup.
 import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
@@ -41,6 +42,8 @@ export class ClusterNode {
   readonly folder: string;
   readonly #plane: ControlPlane;
   readonly #cgroup: string;
+  /** First three numbers of its pods' addresses: "127.N.INDEX+1". */
+  readonly #podSubnet: string;
   readonly #init: Daemon;
 
   private constructor(plane: ControlPlane, options: ClusterNodeOptions) {
@@ -48,6 +51,7 @@ export class ClusterNode {
     this.#plane = plane;
     this.name = `${plane.place.subnet}.1.${index}`;
     this.folder = join(plane.place.folder, `node-${index}`);
+    this.#podSubnet = `${plane.place.subnet}.${index + 1}`;
     this.#cgroup = `${plane.place.name}/${index}`;
     const labels = Object.entries(options.labels ?? {}).map(([key, value]) => `${key}=${value}`);
     const kubelet = [
@@ -142,7 +146,7 @@ export class ClusterNode {
     writeKubeconfig(join(this.folder, 'kubeconfig'), url, pki.authority, user);
     // An overlay cannot lie on another one.
     const snapshotter = statfsSync(place.folder).type === OVERLAYFS_MAGIC ? 'native' : 'overlayfs';
-    const network = { cniVersion: '0.4.0', name: 'machine', plugins: [{ type: 'loopback' }] };
+    const network = { cniVersion: '0.4.0', name: 'machine', plugins: [{ type: 'machine-loopback', subnet: this.#podSubnet }] };
     mkdirSync(join(this.folder, 'cni'));
     writeFileSync(join(this.folder, 'cni/10-machine.conflist'), JSON.stringify(network));
     const config = containerdConfig({ address: this.name, folder: this.folder, sandboxImage: SANDBOX_IMAGE, snapshotter });

@@ -224,7 +224,8 @@ export class ControlPlane {
       'tls-private-key-file': serving.keyPath,
       'client-ca-file': authority.certificatePath,
       'authorization-mode': 'Node,RBAC',
-      'service-cluster-ip-range': `${this.place.subnet}.0.0/16`,
+      // Apart from the addresses of nodes and pods; the first sixteen are not given out by chance.
+      'service-cluster-ip-range': `${this.place.subnet}.0.0/24`,
       'service-account-issuer': 'https://kubernetes.default.svc',
       'service-account-key-file': tokenPublicKeyPath,
       'service-account-signing-key-file': tokenKeyPath,

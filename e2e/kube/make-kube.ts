@@ -59,7 +59,7 @@ try   kubectl get nodes,pods --all-namespaces -o wide
       kubectl ${HELLO.join(' ')} && kubectl wait --for=condition=Ready pod/hello && kubectl logs hello
       helm list --all-namespaces
 
-Pods need hostNetwork: true and listen on their node's address, ${node.name}; images come by loadImage(). Ctrl-C removes everything.`);
+Pods have loopback addresses of their own and listen on status.podIP; the one image is ${IMAGE}. Ctrl-C removes everything.`);
   await interrupted;
 }
 

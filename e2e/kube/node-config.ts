@@ -1,11 +1,12 @@
 // What containerd and kubelet are told on a node of the rig. Called by cluster-node.ts. Paths are as the node sees them.
-import { accessSync, constants, existsSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { accessSync, constants } from 'node:fs';
+import { delimiter, join, resolve } from 'node:path';
 
 export const KUBELET_PORT = 10_250;
 export const KUBELET_HEALTH_PORT = 10_248;
 const STREAM_PORT = 10_010;
-const CNI_FOLDERS = ['/usr/lib/cni', '/opt/cni/bin'];
+/** Our own plugins, in place of the system's. */
+const PLUGINS_FOLDER = resolve(import.meta.dirname, 'cni');
 const UNUSED_PLUGINS = [
   ...['btrfs', 'zfs', 'devmapper', 'aufs'].map((name) => `io.containerd.snapshotter.v1.${name}`),
   'io.containerd.internal.v1.opt',
@@ -33,7 +34,7 @@ export function containerdConfig({ address, folder, sandboxImage, snapshotter }:
     [`${cri}.containerd`]: { snapshotter, default_runtime_name: 'runc' },
     [`${cri}.containerd.runtimes.runc`]: { runtime_type: 'io.containerd.runc.v2' },
     [`${cri}.containerd.runtimes.runc.options`]: { BinaryName: commandPath('runc') },
-    [`${cri}.cni`]: { bin_dir: CNI_FOLDERS.find((path) => existsSync(path)) ?? CNI_FOLDERS[0]!, conf_dir: join(folder, 'cni') },
+    [`${cri}.cni`]: { bin_dir: PLUGINS_FOLDER, conf_dir: join(folder, 'cni') },
   };
   const lines = ['version = 2', 'oom_score = 0', `disabled_plugins = ${JSON.stringify(UNUSED_PLUGINS)}`];
   for (const [name, values] of Object.entries(sections)) {

@@ -1,12 +1,16 @@
-// `make run`: a cluster on this machine, a three-replica volume, real load through NBD, the death of a store in the middle,
-// and what became of the data; then a status page until Ctrl-C. ONCE=1 exits with the story's outcome.
-// A second run goes on with the cluster and the data of the first.
+// `make run`: the quickstart StorageCluster on this machine, under the same operator as on Kubernetes; a three-replica volume, real load
+// through NBD, the death of a store in the middle, and what became of the data; then a status page until Ctrl-C. ONCE=1 exits with the
+// story's outcome. A second run goes on with the cluster and the data of the first.
 import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { outputOf } from '../interop/tool.ts';
 import { runFio, type FioResult } from './fio.ts';
-import { LocalCluster } from './local-cluster.ts';
+import { LocalUp } from './local-up.ts';
 import { Story } from './story.ts';
+import { waitFor } from './wait-for.ts';
 
+const FILE = 'e2e/examples/quickstart.yaml';
 const FOLDER = 'build/run';
 const VOLUME = 'demo';
 const SPAN = '128m';
@@ -14,7 +18,8 @@ const LOAD_SECONDS = 15;
 
 const isOnce = (process.env['ONCE'] ?? '') !== '';
 const story = new Story();
-const cluster = new LocalCluster({ folder: FOLDER });
+const cluster = new LocalUp({ file: FILE, folder: FOLDER });
+const uri = `nbd+unix:///?socket=${cluster.socketOf(VOLUME)}`;
 const interrupted = new Promise<void>((resolve) => {
   process.once('SIGINT', () => resolve());
   process.once('SIGTERM', () => resolve());
@@ -26,7 +31,8 @@ try {
   if (outcome && !isOnce) {
     story.say(`status page   http://${cluster.conductorAddress}/`);
     story.say(`try           npx pfcli list_volume`);
-    story.say(`              nbdinfo "nbd+unix:///?socket=${cluster.folder}/${VOLUME}.sock"`);
+    story.say(`              npx pureflash status --data ${FOLDER}`);
+    story.say(`              nbdinfo "${uri}"`);
     story.say('Ctrl-C ends the cluster; its data stays in build/run until `make clean-run`.');
     await interrupted;
   }
@@ -40,10 +46,12 @@ try {
 process.exitCode = story.hasFailed ? 1 : 0;
 
 async function play(): Promise<void> {
-  const isFirst = !existsSync(`${FOLDER}/disk-1.img`);
-  await story.step('start one conductor and three stores', async () => {
-    await cluster.start();
-    return isFirst ? 'new file-backed disks, 3 x 8 GiB, thin' : 'the disks of the run before';
+  const isFirst = !existsSync(join(FOLDER, 'cluster.json'));
+  await story.step(`pureflash up -f ${FILE}`, async () => {
+    await cluster.start([VOLUME]);
+    const { instances } = await cluster.status();
+    const stores = instances.filter((each) => each.name.startsWith('store/')).length;
+    return `1 conductor, ${stores} stores, ${isFirst ? 'new file-backed disks, thin' : 'the disks of the run before'}`;
   });
   await story.step(`volume "${VOLUME}", 1 GiB, 3 replicas`, async () => {
     const volumes = (await cluster.pfcli('list_volume')) as readonly { name: string }[];
@@ -51,14 +59,14 @@ async function play(): Promise<void> {
     await cluster.pfcli('create_volume', '-v', VOLUME, '-s', '1G', '--rep', '3');
     return 'created';
   });
-  const { uri } = await story.step('serve it over NBD', async () => {
-    const front = await cluster.serve(VOLUME);
-    return { ...front, note: uriNote(front.uri) };
+  await story.step('serve it over NBD', async () => {
+    await waitFor('the export', 30_000, () => outputOf('nbdinfo', '--size', uri));
+    return cluster.socketOf(VOLUME);
   });
-  if (!isFirst) await story.step('read back what the run before wrote', () => verified(uri, 'read'));
-  await story.step(`fill ${SPAN}iB with checked data`, () => verified(uri, 'write'));
-  await loadAndKill(uri);
-  await story.step('read everything back', () => verified(uri, 'read'));
+  if (!isFirst) await story.step('read back what the run before wrote', () => verified('read'));
+  await story.step(`fill ${SPAN}iB with checked data`, () => verified('write'));
+  await loadAndKill();
+  await story.step('read everything back', () => verified('read'));
   await story.step('all replicas in sync again', async () => {
     await cluster.waitForSync(VOLUME);
     return 'the killed store has caught up';
@@ -69,26 +77,25 @@ async function play(): Promise<void> {
   });
 }
 
-function uriNote(uri: string): string {
-  return uri.replace('nbd+unix:///?socket=', '');
-}
-
-async function verified(uri: string, pattern: 'read' | 'write'): Promise<string> {
+async function verified(pattern: 'read' | 'write'): Promise<string> {
   const result = await runFio({ uri, pattern, blockSize: '4k', size: SPAN, isVerified: true });
   demand(result);
   return `${result.ios} requests, 0 errors`;
 }
 
-async function loadAndKill(uri: string): Promise<void> {
+async function loadAndKill(): Promise<void> {
   await story.step(`${LOAD_SECONDS} s of 4 KiB random writes, depth 32, checked`, async () => {
     const load = runFio({ uri, pattern: 'randwrite', size: SPAN, seconds: LOAD_SECONDS, isVerified: true });
-    const primary = await cluster.primaryOf(VOLUME);
     await sleep((LOAD_SECONDS / 3) * 1000);
-    await primary.kill();
-    story.say(`      kill -9 ${primary.name}, the volume's primary`);
-    await sleep((LOAD_SECONDS / 3) * 1000);
-    primary.start();
-    story.say(`      ${primary.name} started again`);
+    const name = await cluster.primaryOf(VOLUME);
+    const before = (await cluster.status()).instances.find((each) => each.name === name)!;
+    process.kill(before.pid!, 'SIGKILL');
+    story.say(`      kill -9 ${name}, the volume's primary`);
+    await cluster.waitForStatus(`${name} to be started again`, ({ instances }) => {
+      const seen = instances.find((each) => each.name === name);
+      return seen?.isOnline === true && seen.pid !== before.pid;
+    });
+    story.say(`      ${name} was started again by its supervisor`);
     const result = await load;
     demand(result);
     return `${Math.round(result.iops)} IOPS, 0 errors, longest stall ${(result.longestMs / 1000).toFixed(2)} s`;

@@ -5,7 +5,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { outputOf } from '../interop/tool.ts';
 import { LocalCluster, ownSubnet } from './local-cluster.ts';
@@ -121,6 +121,40 @@ test('and the replicas are equal', async () => {
   const comparison = (await cluster.pfcli('compare_replicas', '-v', 'v1')) as { is_equal: boolean; replicas: readonly unknown[] };
   assert.ok(comparison.is_equal);
   assert.is(comparison.replicas.length, 9);
+});
+
+interface VolumeRow {
+  readonly name: string;
+  readonly size: number;
+  readonly attached_to: string | null;
+}
+
+const listed = async (): Promise<VolumeRow> => ((await cluster.pfcli('list_volume')) as VolumeRow[])[0]!;
+
+test('a volume grows while it is exported: the next export has the new size, and keeps the data', async () => {
+  await cluster.pfcli('resize_volume', '-v', 'v1', '-s', '200M');
+  assert.is((await listed()).size, 200 * MiB);
+  await outputOf('qemu-io', '-f', 'raw', uri, '-c', 'write -P 5 159M 1M', '-c', 'read -P 5 159M 1M');
+  const grown = await cluster.serve('v1', 'grown.sock');
+  assert.is(Number(await outputOf('nbdinfo', '--size', grown.uri)), 200 * MiB);
+  const commands = ['read -P 5 159M 1M', 'read -P 0 160M 40M', 'write -P 6 191M 9M', 'read -P 6 191M 9M'];
+  const said = await outputOf('qemu-io', '-f', 'raw', grown.uri, ...commands.flatMap((command) => ['-c', command]));
+  assert.not.match(said, /failed|error/i);
+  assert.is((await listed()).attached_to, hostname());
+  await grown.daemon.stop();
+  assert.is((await listed()).attached_to, null, 'it said so when it ended');
+});
+
+test('a front that was killed stays recorded: its volume is deleted only after a detachment', async () => {
+  const doomed = await cluster.serve('v1', 'doomed.sock');
+  await doomed.daemon.kill();
+  assert.is((await listed()).attached_to, hostname());
+  const refusal = await cluster.pfcli('delete_volume', '-v', 'v1').then(() => 'deleted', String);
+  assert.match(refusal, `"${hostname()}" has it attached for writing; close it there`);
+  const detached = (await cluster.pfcli('detach_volume', '-v', 'v1')) as { attached_to: string | null };
+  assert.is(detached.attached_to, null);
+  await cluster.pfcli('delete_volume', '-v', 'v1');
+  assert.equal(await cluster.pfcli('list_volume'), []);
 });
 
 test.run();

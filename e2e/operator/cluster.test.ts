@@ -1,6 +1,5 @@
 // deadline: 600s
-// needs: kube containerd runc fio nbdinfo
-// heavy
+// needs: kube openssl setpriv root unshare containerd ctr runc ldd fio nbdinfo
 // A StorageCluster on three real nodes: kubelets run our image, conditions follow the pods, a volume takes load, and nothing is deleted
 // that holds data.
 import { test } from 'uvu';
@@ -9,6 +8,8 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { MiB, type JsonObject } from '@pureflash/datapath/base';
+import { API_VERSION } from '@pureflash/operator/api';
 import { runFio } from '../local/fio.ts';
 import { outputOf } from '../interop/tool.ts';
 import { sayWhy } from '../local/say-why.ts';
@@ -38,7 +39,7 @@ test.before(
     await buildImage(image);
     for (const node of nodes()) await node.loadImage(image);
     await installCrds(plane());
-    operator = new OperatorProcess(plane(), folder);
+    operator = new OperatorProcess(plane().kubeconfigPath, folder);
     operator.start();
   }),
 );
@@ -67,9 +68,10 @@ test('a StorageCluster that is applied becomes Ready', async () => {
   }
 });
 
-test('a volume of it takes checked load through NBD', async () => {
+test('a Volume that is applied takes checked load through NBD', async () => {
+  await plane().apply([volume('v1', { clusterName: 'demo', size: '256Mi', replicas: 3, deletionPolicy: 'Delete' })]);
+  await waitForVolume('v1', (seen) => seen.phase === 'Ready' && seen.sizeBytes === 256 * MiB);
   const conductor = (await clusterSeen(plane(), 'demo'))!.status!.endpoints![0]!;
-  await outputOf(join(BIN, 'pfcli'), 'create_volume', '-v', 'v1', '-s', '256M', '--rep', '3', '-c', conductor);
   const socket = join(folder, 'v1.sock');
   front = spawn(join(BIN, 'nbd-serve'), ['volume:v1', '--unix', socket, '--conductor', conductor], {
     stdio: ['ignore', 'ignore', 'inherit'],
@@ -79,10 +81,25 @@ test('a volume of it takes checked load through NBD', async () => {
   const load = await runFio({ uri, pattern: 'randwrite', blockSize: '4k', size: '64m', seconds: 5, isVerified: true });
   assert.is(load.exitCode, 0, load.output);
   assert.is(load.errors, 0);
+  await waitForVolume('v1', (seen) => seen.attachedTo !== undefined);
+});
+
+test('it grows by an edit, and is not deleted while it is attached', async () => {
+  await plane().kubectl('patch', 'pfv', 'v1', '-n', NAMESPACE, '--type=merge', '-p', '{"spec":{"size":"512Mi"}}');
+  await waitForVolume('v1', (seen) => seen.sizeBytes === 512 * MiB && seen.phase === 'Ready');
+  await plane().apply([volume('v2', { clusterName: 'demo', size: '64Mi', replicas: 2, deletionPolicy: 'Delete' })]);
+  await waitForVolume('v2', (seen) => seen.phase === 'Ready');
+  await plane().kubectl('delete', 'pfv', 'v1', 'v2', '-n', NAMESPACE, '--wait=false');
+  const refused = await waitForVolume('v1', (seen) => seen.conditions?.[0]?.reason === 'Attached');
+  assert.match(refused.conditions![0]!.message, 'detach it there first');
+  await waitFor('v2 to be gone', 30_000, async () => {
+    const text = await plane().kubectl('get', 'pfv', 'v2', '-n', NAMESPACE, '--ignore-not-found');
+    return text.trim() === '' ? true : null;
+  });
 });
 
 test('a cluster with a volume is not deleted without the phrase', async () => {
-  await plane().kubectl('delete', 'pfc', 'demo', '-n', NAMESPACE, '--wait=false');
+  await plane().kubectl('delete', 'pfcl', 'demo', '-n', NAMESPACE, '--wait=false');
   const condition = await waitForCondition(plane(), 'demo', 'Deletable', 'False', 20_000);
   assert.is(condition.reason, 'VolumesExist');
   assert.match(condition.message, 'yes-destroy-all-volumes');
@@ -93,7 +110,7 @@ test('with the phrase every daemon goes, and the disks keep their content', asyn
   front!.kill('SIGTERM');
   front = null;
   const patch = JSON.stringify({ spec: { deletion: { confirmation: 'yes-destroy-all-volumes' } } });
-  await plane().kubectl('patch', 'pfc', 'demo', '-n', NAMESPACE, '--type=merge', '-p', patch);
+  await plane().kubectl('patch', 'pfcl', 'demo', '-n', NAMESPACE, '--type=merge', '-p', patch);
   await waitFor('the cluster to be gone', 90_000, async () => ((await clusterSeen(plane(), 'demo')) === null ? true : null));
   await waitFor('its pods to be gone', 60_000, async () => {
     const pods = await plane().kubectl('get', 'pods', '-n', NAMESPACE, '--no-headers', '--ignore-not-found');
@@ -101,5 +118,25 @@ test('with the phrase every daemon goes, and the disks keep their content', asyn
   });
   assert.is((await plane().kubectl('get', 'pv', '--no-headers', '--ignore-not-found')).trim(), '');
 });
+
+interface VolumeSeen {
+  readonly phase?: string;
+  readonly sizeBytes?: number;
+  readonly attachedTo?: string;
+  readonly conditions?: readonly { readonly reason: string; readonly message: string }[];
+}
+
+function volume(name: string, spec: JsonObject): JsonObject {
+  return { apiVersion: API_VERSION, kind: 'Volume', metadata: { name, namespace: NAMESPACE }, spec };
+}
+
+function waitForVolume(name: string, isReached: (seen: VolumeSeen) => boolean): Promise<VolumeSeen> {
+  return waitFor(`what is awaited of volume ${name}`, 30_000, async () => {
+    const { status } = JSON.parse(await plane().kubectl('get', 'pfv', name, '-n', NAMESPACE, '-o', 'json')) as {
+      status?: VolumeSeen;
+    };
+    return status !== undefined && isReached(status) ? status : null;
+  });
+}
 
 test.run();

@@ -1,5 +1,5 @@
 // deadline: 240s
-// needs: kube
+// needs: kube openssl setpriv
 // The CRDs in a real API server: it takes them, fills in our defaults, and refuses every bad manifest with the words that we wrote.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -55,11 +55,11 @@ for (const { kind, what, patch, expected, isChange } of BAD_MANIFESTS) {
 }
 
 test('people see what they look for: columns, short names, scale', async () => {
-  const table = await plane().kubectl('get', 'pfc', '-o', 'wide');
+  const table = await plane().kubectl('get', 'pfcl', '-o', 'wide');
   assert.match(table, /NAME\s+PHASE\s+READY\s+STORES\s+WANTED\s+CONDUCTORS\s+REASON\s+IMAGE\s+AGE/);
   assert.match(await plane().kubectl('get', 'pfv'), /NAME\s+CLUSTER\s+SIZE\s+REPLICAS\s+PHASE\s+ATTACHED\s+AGE/);
-  await plane().kubectl('scale', 'pfc/good', '--replicas=3');
-  assert.is(await plane().kubectl('get', 'pfc', 'good', '-o', 'jsonpath={.spec.conductors.count}'), '3');
+  await plane().kubectl('scale', 'pfcl/good', '--replicas=3');
+  assert.is(await plane().kubectl('get', 'pfcl', 'good', '-o', 'jsonpath={.spec.conductors.count}'), '3');
 });
 
 test.run();

@@ -7,7 +7,7 @@ import * as assert from 'uvu/assert';
 import type { PfError } from '@pureflash/datapath/base';
 import { openNodeWorld } from '@pureflash/datapath/world';
 import { refOf, type KubeObject } from '../../operator/src/api/objects.ts';
-import { HttpsKubeClient } from '../../operator/src/kube/https-client.ts';
+import type { HttpsKubeClient } from '../../operator/src/kube/https-client.ts';
 import { openKube, type KubeWorld } from '../../operator/src/kube/kube-world.ts';
 import { KubeLeaseStore } from '../../operator/src/kube/lease-store.ts';
 import type { ListWatch } from '../../operator/src/kube/watch.ts';

@@ -34,43 +34,57 @@ export async function installCrds(plane: ControlPlane): Promise<void> {
   await plane.kubectl('create', 'namespace', NAMESPACE);
 }
 
+/** The operator as a process that is started again whenever it ends, as kubelet would. */
 export class OperatorProcess {
   readonly logPath: string;
   readonly #kubeconfig: string;
+  #flags: readonly string[] = [];
   #child: ChildProcess | null = null;
   #exited: Promise<void> = Promise.resolve();
+  #isWanted = false;
 
-  constructor(plane: ControlPlane, folder: string) {
+  constructor(kubeconfig: string, folder: string) {
     this.logPath = join(folder, 'operator.log');
-    this.#kubeconfig = plane.kubeconfigPath;
+    this.#kubeconfig = kubeconfig;
   }
 
   get pid(): number {
     return this.#child?.pid ?? 0;
   }
 
-  start(environment: Readonly<Record<string, string>> = {}): void {
-    const log = openSync(this.logPath, 'a');
-    const main = join(ROOT, 'operator/src/bin/operator.ts');
-    const args = [main, '--kubeconfig', this.#kubeconfig, '--lease-namespace', NAMESPACE];
-    const child = spawn(process.execPath, args, { stdio: ['ignore', log, log], env: { ...process.env, ...environment } });
-    closeSync(log);
-    this.#child = child;
-    this.#exited = new Promise((resolve) => child.once('exit', () => resolve()));
+  start(flags: readonly string[] = []): void {
+    this.#flags = flags;
+    this.#isWanted = true;
+    this.#spawn();
   }
 
-  get exited(): Promise<void> {
-    return this.#exited;
-  }
-
+  /** kill -9; it does not come back. */
   async kill(): Promise<void> {
+    this.#isWanted = false;
     this.#child?.kill('SIGKILL');
     await this.#exited;
   }
 
+  /** SIGTERM: it frees its Lease. */
   async stop(): Promise<void> {
+    this.#isWanted = false;
     this.#child?.kill('SIGTERM');
     await this.#exited;
+  }
+
+  #spawn(): void {
+    const log = openSync(this.logPath, 'a');
+    const main = join(ROOT, 'operator/src/bin/operator.ts');
+    const args = [main, '--kubeconfig', this.#kubeconfig, '--lease-namespace', NAMESPACE, ...this.#flags];
+    const child = spawn(process.execPath, args, { stdio: ['ignore', log, log] });
+    closeSync(log);
+    this.#child = child;
+    this.#exited = new Promise((resolve) => {
+      child.once('exit', () => {
+        resolve();
+        if (this.#isWanted) this.#spawn();
+      });
+    });
   }
 }
 
@@ -110,7 +124,7 @@ export interface ClusterSeen {
 
 /** Null when there is none. */
 export async function clusterSeen(plane: ControlPlane, name: string): Promise<ClusterSeen | null> {
-  const text = await plane.kubectl('get', 'pfc', name, '-n', NAMESPACE, '-o', 'json', '--ignore-not-found');
+  const text = await plane.kubectl('get', 'pfcl', name, '-n', NAMESPACE, '-o', 'json', '--ignore-not-found');
   return text.trim() === '' ? null : (JSON.parse(text) as ClusterSeen);
 }
 

@@ -41,7 +41,6 @@ missing_packages() {
   has openssl || echo openssl
   { has containerd && has ctr; } || echo containerd
   has runc || echo runc
-  [ -x /usr/lib/cni/loopback ] || [ -x /opt/cni/bin/loopback ] || echo containernetworking-plugins
 }
 
 npm_packages() {

@@ -4,6 +4,7 @@
 // Not thread-bound state: the index of the conductor that answered last.
 import { PfError, errorCodeOf } from '../base/errors.ts';
 import type { World } from '../world/world.ts';
+import { withTokenSent } from './api-token.ts';
 import { configAnswerField, volumeConfigField } from './bodies.ts';
 import { callRoute } from './call.ts';
 import type { Field } from './fields.ts';
@@ -86,16 +87,18 @@ export class ConductorClient {
 
   /**
    * Addresses are "host:port"; the port may be left out. Throws INVALID_ARGUMENT for an empty or unreadable list.
+   * `token`: the cluster's, where it has one.
    * `unreachableMs`: a call gives up after this time, before its deadline, when no conductor could even be connected to.
    */
   constructor(
     world: Pick<World, 'http' | 'clock' | 'random'>,
     addresses: readonly string[],
-    options: { readonly unreachableMs?: number } = {},
+    options: { readonly unreachableMs?: number; readonly token?: string } = {},
   ) {
+    const { http, clock, random } = world;
     this.#unreachableMs = options.unreachableMs ?? Infinity;
     if (addresses.length === 0) throw new PfError('INVALID_ARGUMENT', 'no conductor address given: name at least one host:port');
-    this.#world = world;
+    this.#world = options.token === undefined ? world : { clock, random, http: withTokenSent(http, options.token) };
     this.#addresses = addresses.map((address) => parseHostPort(address, CONDUCTOR_HTTP_PORT));
   }
 

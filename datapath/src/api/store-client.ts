@@ -1,6 +1,7 @@
 // A store's management interface as conductors, other stores and tools see it. One call, one attempt: whoever calls has its own
 // queue and its own idea of trying again.
 import type { World } from '../world/world.ts';
+import { withTokenSent } from './api-token.ts';
 import { callRoute } from './call.ts';
 import { decodeExtentList, type ExtentList } from './extent-list.ts';
 import { parseHostPort, type HostPort } from './host-port.ts';
@@ -28,9 +29,9 @@ export class StoreClient {
   readonly #world: Pick<World, 'http'>;
   readonly #address: HostPort;
 
-  /** `httpAddress`: the store's management address, "host:port". */
-  constructor(world: Pick<World, 'http'>, httpAddress: string) {
-    this.#world = world;
+  /** `httpAddress`: the store's management address, "host:port". `token`: the cluster's, where it has one. */
+  constructor(world: Pick<World, 'http'>, httpAddress: string, options: { readonly token?: string } = {}) {
+    this.#world = options.token === undefined ? world : { http: withTokenSent(world.http, options.token) };
     this.#address = parseHostPort(httpAddress);
   }
 

@@ -3,9 +3,10 @@
 import { hostname } from 'node:os';
 import { conductorAddresses } from '../cli/conductor-flag.ts';
 import { listenAddress, NBD_SERVE } from '../cli/nbd-serve-command.ts';
+import { tokenFileOf } from '../cli/token-flag.ts';
 import { serveNbd } from '../nbd/index.ts';
 import { formatAddress } from '../world/network.ts';
-import { openNodeWorld } from '../world/node/node-world.ts';
+import { openApiWorld } from './open-api-world.ts';
 import { openSource, startOwnStore } from './nbd-serve-store.ts';
 import { sharedContentsFor, startThreads } from './nbd-serve-threads.ts';
 import { runDaemon } from './run-daemon.ts';
@@ -15,7 +16,7 @@ await runDaemon(NBD_SERVE, async ({ flags, arguments: words }, log) => {
   const shared = sharedContentsFor(name, flags.threads);
   const { readOnly: isReadOnly, connections, export: exportName, busyPollUs } = flags;
   const conductors = conductorAddresses(flags.conductor, process.env);
-  const world = await openNodeWorld({ busyPollUs, log });
+  const world = await openApiWorld(tokenFileOf(flags.tokenFile, process.env), { busyPollUs, log });
   const store = flags.storeDisk.length === 0 ? null : await startOwnStore(world, flags, conductors);
   // The address first: attaching a volume fences its other writers, which a command that cannot serve must not do.
   const server = await serveNbd(world, { address, exports: [] });

@@ -1,9 +1,10 @@
 // pfcli in this process, against a real conductor without stores.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { withToken } from '../api/api-token.ts';
 import { startConductor, type Conductor } from '../conductor/conductor.ts';
 import { silentLogger } from '../world/log.ts';
 import { openControlWorld } from '../world/node/control-world.ts';
@@ -42,6 +43,7 @@ async function pfcli(words: string, environment: Record<string, string> = {}) {
     error: (text) => complained.push(text),
     environment,
     hostName: 'here',
+    readText: async (path) => readFileSync(path, 'utf8'),
     interrupted: new Promise(() => undefined),
     openControlWorld: async () => openControlWorld(),
     openWholeWorld: () => Promise.reject(new Error('not in this test')),
@@ -68,10 +70,10 @@ test('an empty cluster lists its volumes', async () => {
     out,
     [
       '0 volumes returned.',
-      '+----+------+------+----------+--------+',
-      '| Id | Name | Size | RepCount | Status |',
-      '+----+------+------+----------+--------+',
-      '+----+------+------+----------+--------+',
+      '+----+------+------+----------+--------+-------------+',
+      '| Id | Name | Size | RepCount | Status | Attached to |',
+      '+----+------+------+----------+--------+-------------+',
+      '+----+------+------+----------+--------+-------------+',
     ].join('\n'),
   );
 });
@@ -99,6 +101,30 @@ test('a volume that does not exist is neither resized nor detached', async () =>
   assert.is((await pfcli(`detach_volume -v nothing -c ${address}`)).error, 'pfcli: volume "nothing" does not exist');
   assert.match((await pfcli('resize_volume -v nothing')).error, '--size');
   assert.match((await pfcli('resize_volume --help')).out, 'pfcli resize_volume -v test_v1 -s 256G');
+});
+
+test('the token comes from a file that a flag or the environment names; a bad file is refused before anything is asked', async () => {
+  const path = join(folder, 'token');
+  const guarded = await startConductor(withToken(world, 'a-token-of-this-test'), {
+    dataFolder: join(folder, 'guarded'),
+    host: '127.0.0.1',
+    port: 0,
+    clusterName: 'guarded',
+    allowSameHost: false,
+  });
+  const list = `list_volume --json -c 127.0.0.1:${guarded.port}`;
+  writeFileSync(path, 'a-token-of-this-test\n');
+  assert.is((await pfcli(`${list} --token-file ${path}`)).out, '[]');
+  assert.is((await pfcli(list, { PUREFLASH_TOKEN_FILE: path })).out, '[]');
+  const without = await pfcli(list);
+  assert.equal([without.code, without.out], [77, '']);
+  assert.match(without.error, /it carries no token: give the file that holds it with --token-file/);
+  writeFileSync(path, 'another-token-of-this-test\n');
+  assert.match((await pfcli(`${list} --token-file ${path}`)).error, /it carries another token/);
+  writeFileSync(path, 'short');
+  assert.match((await pfcli(`${list} --token-file ${path}`)).error, /cannot use the token in .*: 16 to 512 printable characters/);
+  assert.match((await pfcli(`${list} --token-file ${path}.none`)).error, /cannot read the token file/);
+  await guarded.close();
 });
 
 test('a conductor that is not there is named', async () => {

@@ -12,6 +12,7 @@ process.exitCode = await runPfcli(process.argv.slice(2), {
     process.once('SIGINT', () => resolve());
     process.once('SIGTERM', () => resolve());
   }),
+  readText: async (path) => (await import('node:fs/promises')).readFile(path, 'utf8'),
   openControlWorld: async () => (await import('../world/node/control-world.ts')).openControlWorld(),
   openWholeWorld: async () => {
     const { openNodeWorld } = await import('../world/node/node-world.ts');

@@ -1,7 +1,7 @@
 // pfconductor: the cluster's decisions. Serves the control plane and the status page until SIGINT or SIGTERM.
 import { CONDUCTOR_COMMAND } from '../cli/conductor-command.ts';
 import { startConductor } from '../conductor/conductor.ts';
-import { openNodeWorld } from '../world/node/node-world.ts';
+import { openApiWorld } from './open-api-world.ts';
 import { runDaemon } from './run-daemon.ts';
 
 /** The conductor uses HTTP and files only: no ring, and hardly any I/O memory. */
@@ -9,7 +9,7 @@ const MEMORY_BYTES = 8 * 1024 * 1024;
 
 await runDaemon(CONDUCTOR_COMMAND, async ({ flags }, log) => {
   const { data, listen, cluster, allowSameHost } = flags;
-  const world = await openNodeWorld({ ports: 'libuv', memoryBytes: MEMORY_BYTES, log });
+  const world = await openApiWorld(flags.tokenFile, { ports: 'libuv', memoryBytes: MEMORY_BYTES, log });
   const conductor = await startConductor(world, {
     dataFolder: data,
     host: listen.host,

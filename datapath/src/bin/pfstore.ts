@@ -2,13 +2,13 @@
 import { formatHostPort } from '../api/host-port.ts';
 import { disksOf, STORE_COMMAND } from '../cli/store-command.ts';
 import { startStore } from '../store/store.ts';
-import { openNodeWorld } from '../world/node/node-world.ts';
+import { openApiWorld } from './open-api-world.ts';
 import { runDaemon } from './run-daemon.ts';
 
 await runDaemon(STORE_COMMAND, async ({ flags }, log) => {
   const { disk, host, data, http, advertise, conductor, format, erase, legacyClients, busyPollUs, recoveryParallel } = flags;
   const disks = disksOf(disk, format === 'force', erase);
-  const world = await openNodeWorld({ busyPollUs, log });
+  const world = await openApiWorld(flags.tokenFile, { busyPollUs, log });
   const store = await startStore(world, {
     disks,
     host,

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { exitCodeOf } from '../api/errors.ts';
 import { errorCodeOf, formatErrorChain, PfError } from '../base/errors.ts';
 import type { JsonObject } from '../base/json.ts';
+import { watchConfig } from '../cli/config-watch.ts';
 import { openDaemonControl } from '../cli/daemon-control.ts';
 import type { DAEMON_FLAGS } from '../cli/daemon-flags.ts';
 import { DaemonSettings } from '../cli/daemon-settings.ts';
@@ -12,6 +13,13 @@ import { jsonLogger } from '../world/node/console-log.ts';
 import type { World } from '../world/world.ts';
 
 type DaemonFlags = typeof DAEMON_FLAGS & Record<string, FlagSpec>;
+
+interface CommonFlags {
+  readonly control?: string;
+  readonly config?: string;
+  readonly watchConfig: boolean;
+  readonly logLevel: LogLevel;
+}
 
 export interface RunningDaemon<Flags extends Record<string, FlagSpec>> {
   readonly world: World;
@@ -45,7 +53,7 @@ async function serve<Flags extends DaemonFlags>(
   settings: DaemonSettings<Flags>,
   start: (settings: DaemonSettings<Flags>, log: Logger) => Promise<RunningDaemon<Flags>>,
 ): Promise<void> {
-  const { control: socketPath, logLevel } = settings.flags as { control?: string; logLevel: LogLevel };
+  const { control: socketPath, config, watchConfig: isWatched, logLevel } = settings.flags as CommonFlags;
   const log = jsonLogger({ level: logLevel });
   const daemon = await start(settings, log);
   const apply = (): void => {
@@ -54,11 +62,15 @@ async function serve<Flags extends DaemonFlags>(
   };
   const options = { settings, pid: process.pid, apply, dump: () => daemon.dump() };
   const control = socketPath === undefined ? null : await openDaemonControl(daemon.world, { ...options, socketPath });
+  const { world } = daemon;
+  const watch =
+    isWatched && config !== undefined ? watchConfig(world, { settings, path: config, read: readConfigFile, apply }) : null;
   process.stdout.write(`${settings.spec.name}: ${daemon.title}\n`);
   const stop = async (): Promise<void> => {
+    watch?.cancel();
     await daemon.close();
     await control?.close();
-    await daemon.world.close();
+    await world.close();
   };
   process.once('SIGINT', () => void stop());
   process.once('SIGTERM', () => void stop());

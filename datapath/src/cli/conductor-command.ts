@@ -2,6 +2,7 @@
 import { CONDUCTOR_HTTP_PORT } from '../api/model.ts';
 import { DAEMON_FLAGS } from './daemon-flags.ts';
 import type { CommandSpec } from './flag-spec.ts';
+import { TOKEN_FILE_FLAG } from './token-flag.ts';
 
 export const CONDUCTOR_COMMAND = {
   name: 'pfconductor',
@@ -21,6 +22,7 @@ export const CONDUCTOR_COMMAND = {
       default: 'pureflash',
     },
     allowSameHost: { kind: 'boolean', help: 'replicas of a shard may be on different stores of one host' },
+    tokenFile: TOKEN_FILE_FLAG,
     ...DAEMON_FLAGS,
   },
   examples: [

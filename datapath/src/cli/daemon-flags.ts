@@ -8,6 +8,11 @@ export const DAEMON_FLAGS = {
     placeholder: 'FILE',
     isCommandLineOnly: true,
   },
+  watchConfig: {
+    kind: 'boolean',
+    help: 'look at that file while running, and take over what can change',
+    isCommandLineOnly: true,
+  },
   control: {
     kind: 'string',
     help: 'unix socket at which a manager watches and changes this daemon',

@@ -15,10 +15,19 @@ export class DaemonSettings<Flags extends Record<string, FlagSpec>> {
   readonly spec: CommandSpec<Flags>;
   readonly #argv: readonly string[];
   readonly #path: string;
+  /** Of the file as it was read at the start; null when there was none. */
+  readonly configText: string | null;
   #parsed: ParsedSettings<Flags>;
 
-  private constructor(spec: CommandSpec<Flags>, argv: readonly string[], path: string, parsed: ParsedSettings<Flags>) {
+  private constructor(
+    spec: CommandSpec<Flags>,
+    argv: readonly string[],
+    path: string,
+    configText: string | null,
+    parsed: ParsedSettings<Flags>,
+  ) {
     this.spec = spec;
+    this.configText = configText;
     this.#argv = argv;
     this.#path = path;
     this.#parsed = parsed;
@@ -35,9 +44,10 @@ export class DaemonSettings<Flags extends Record<string, FlagSpec>> {
   ): Promise<DaemonSettings<Flags> | string> {
     const given = readWords(spec, argv);
     const path = given === 'help' ? undefined : (given.values['config'] as string | undefined);
-    const config = path === undefined ? null : parseConfigText(spec, path, await read(path));
+    const text = path === undefined ? null : await read(path);
+    const config = text === null ? null : parseConfigText(spec, path!, text);
     const parsed = parseFlags(spec, argv, config);
-    return parsed.isHelp ? parsed.helpText : new DaemonSettings(spec, argv, path ?? 'the new configuration', parsed);
+    return parsed.isHelp ? parsed.helpText : new DaemonSettings(spec, argv, path ?? 'the new configuration', text, parsed);
   }
 
   get flags(): FlagValues<Flags> {
@@ -53,7 +63,16 @@ export class DaemonSettings<Flags extends Record<string, FlagSpec>> {
    * flags that need a restart. After an error nothing is changed.
    */
   reconfigure(config: Json): readonly string[] {
-    const next = this.#parse(readConfig(this.spec, this.#path, config));
+    return this.#take(readConfig(this.spec, this.#path, config));
+  }
+
+  /** The same, from the text of the file. */
+  reconfigureText(text: string): readonly string[] {
+    return this.#take(parseConfigText(this.spec, this.#path, text));
+  }
+
+  #take(config: ConfigValues): readonly string[] {
+    const next = this.#parse(config);
     const changed = Object.keys(this.spec.flags).filter((name) => !isSame(this.flags[name], next.flags[name]));
     const fixed = changed.filter((name) => this.spec.flags[name]!.isLive !== true);
     if (fixed.length > 0) {

@@ -5,6 +5,7 @@ import { BUSY_POLL_FLAG } from './busy-poll-flag.ts';
 import { CONDUCTOR_FLAG } from './conductor-flag.ts';
 import { DAEMON_FLAGS } from './daemon-flags.ts';
 import type { CommandSpec, FlagValues } from './flag-spec.ts';
+import { CLIENT_TOKEN_FILE_FLAG } from './token-flag.ts';
 
 export const NBD_SERVE = {
   name: 'nbd-serve',
@@ -18,8 +19,13 @@ export const NBD_SERVE = {
     threads: { kind: 'integer', help: 'for memory: threads that share the clients', minimum: 1, maximum: 64, default: 1 },
     busyPollUs: BUSY_POLL_FLAG,
     conductor: CONDUCTOR_FLAG,
-    client: { kind: 'string', help: 'for a volume: by which name the conductor remembers who has it; default: this host', placeholder: 'NAME' },
+    client: {
+      kind: 'string',
+      help: 'for a volume: by which name the conductor remembers who has it; default: this host',
+      placeholder: 'NAME',
+    },
     connections: { kind: 'integer', help: 'for a volume: TCP connections to each store', minimum: 1, maximum: 16, default: 1 },
+    tokenFile: CLIENT_TOKEN_FILE_FLAG,
     ...DAEMON_FLAGS,
     storeDisk: {
       kind: 'list',

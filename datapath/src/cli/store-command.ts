@@ -4,6 +4,7 @@ import { BUSY_POLL_FLAG } from './busy-poll-flag.ts';
 import { DAEMON_FLAGS } from './daemon-flags.ts';
 import { parseDiskFlag, type NamedDisk } from './disk-flag.ts';
 import type { CommandSpec } from './flag-spec.ts';
+import { TOKEN_FILE_FLAG } from './token-flag.ts';
 
 /** As many as the store's own default. */
 const RECOVERY_PARALLEL = 4;
@@ -44,6 +45,7 @@ export const STORE_COMMAND = {
       default: RECOVERY_PARALLEL,
       isLive: true,
     },
+    tokenFile: TOKEN_FILE_FLAG,
     ...DAEMON_FLAGS,
   },
   examples: [

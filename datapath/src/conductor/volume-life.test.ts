@@ -55,8 +55,14 @@ test('a resize that was sent again changes nothing; a smaller, an odd or a too l
   assert.is(smaller.code, 'INVALID_ARGUMENT');
   assert.is(smaller.message, 'cannot shrink volume "data" from 2147483648 to 1073741824 bytes: a volume only grows');
   assert.match((await rejection(resize(cluster, 3 * GiB + 1))).message, /a multiple of 4096 wanted/);
-  assert.match((await rejection(resize(cluster, 257 * GiB))).message, /needs 4112 shards of 67108864 bytes, at most 4096 are possible/);
-  assert.match((await rejection(resize(cluster, 64 * 1024 * GiB + 4096))).message, /^size: a whole number from 4096 to 70368744177664/);
+  assert.match(
+    (await rejection(resize(cluster, 257 * GiB))).message,
+    /needs 4112 shards of 67108864 bytes, at most 4096 are possible/,
+  );
+  assert.match(
+    (await rejection(resize(cluster, 64 * 1024 * GiB + 4096))).message,
+    /^size: a whole number from 4096 to 70368744177664/,
+  );
   assert.is((await rejection(cluster.ask((client) => client.resizeVolume('none', GiB)))).code, 'NOT_FOUND');
   assert.is(cluster.conductor.engine.appliedIndex, appliedIndex, 'nothing that was refused was written');
   await cluster.end();
@@ -136,7 +142,11 @@ test('sizes, attachments and releases survive a crash of the conductor', async (
   assert.is(cluster.conductor.stateHash(), hash);
   const [info] = await cluster.ask((client) => client.listVolume());
   assert.equal([info!.size, info!.attached_to, info!.attach_epoch], [65 * GiB, 'node1', 1]);
-  assert.is((await resize(cluster, 65 * GiB)).size, 65 * GiB, 'a resize that is sent again to a new conductor waits for its stores');
+  assert.is(
+    (await resize(cluster, 65 * GiB)).size,
+    65 * GiB,
+    'a resize that is sent again to a new conductor waits for its stores',
+  );
   await cluster.end();
 });
 
@@ -170,7 +180,10 @@ test('an attached volume is not deleted, unless by force', async () => {
   await cluster.ask((client) => client.openVolume('data', { client: 'node1' }));
   const error = await rejection(cluster.ask((client) => client.deleteVolume('data')));
   assert.is(error.code, 'INVALID_STATE');
-  assert.match(error.message, /"node1" has it attached for writing; close it there, take it away with detach_volume, or delete it with force/);
+  assert.match(
+    error.message,
+    /"node1" has it attached for writing; close it there, take it away with detach_volume, or delete it with force/,
+  );
   assert.is(await cluster.ask((client) => client.volumeExists('data')), true);
   await cluster.ask((client) => client.deleteVolume('data', { force: true }));
   assert.is(await cluster.ask((client) => client.volumeExists('data')), false);

@@ -26,7 +26,7 @@ import {
 } from '../wire/status.ts';
 import type { Counters } from './counters.ts';
 import type { OperationPool } from './shard-operation.ts';
-import type { Volume, Volumes } from './volumes.ts';
+import type { Volumes } from './volumes.ts';
 
 export class Dispatcher implements StoreLink {
   readonly #volumes: Volumes;
@@ -44,15 +44,16 @@ export class Dispatcher implements StoreLink {
     const volume = this.#volumes.find(command.volumeId);
     if (volume === null) return this.#refuse(command, STATUS_NOT_OPEN, 0xffff);
     if (command.token !== volume.token) return this.#refuse(command, STATUS_PERMISSION_DENIED, 0);
-    const invalid = this.#check(command, volume);
+    const invalid = this.#check(command);
     if (invalid !== STATUS_OK) return this.#refuse(command, invalid, 0);
     const shard = volume.shards[Math.floor(command.offset / volume.shardBytes)] ?? null;
     if (shard === null) return this.#refuse(command, STATUS_NOT_OPEN, 0xffff);
-    if (command.offset + command.length > shard.endOffset) return this.#refuse(command, STATUS_OUT_OF_RANGE, 0);
     const fenced = volume.epochRefusal(command.attachEpoch);
     if (fenced !== STATUS_OK) return this.#refuse(command, fenced, shard.role.newestMetaVersion);
     if ((command.metaVersion & 0xffff) !== shard.servedMeta)
       return this.#refuse(command, shard.refusal(), shard.role.newestMetaVersion);
+    // Only now: who speaks of another configuration may know of a growth that this store has not heard of.
+    if (command.offset + command.length > shard.endOffset) return this.#refuse(command, STATUS_OUT_OF_RANGE, 0);
     if (command.opcode === OP_FLUSH || command.opcode === OP_HEARTBEAT) {
       // Acknowledged is durable: there is nothing to flush.
       this.#counters.flushes += 1;
@@ -61,8 +62,8 @@ export class Dispatcher implements StoreLink {
     this.#operations.take().begin(shard, command);
   }
 
-  /** Range and operation; in-process submitters have passed no session. */
-  #check(command: StoreCommand, volume: Volume): number {
+  /** Operation and alignment; in-process submitters have passed no session. */
+  #check(command: StoreCommand): number {
     const { opcode, offset, length } = command;
     const counters = this.#counters;
     let unit = SECTOR_BYTES;
@@ -87,13 +88,13 @@ export class Dispatcher implements StoreLink {
         break;
       case OP_FLUSH:
       case OP_HEARTBEAT:
-        return offset >= 0 && offset < volume.sizeBytes ? STATUS_OK : STATUS_OUT_OF_RANGE;
+        return offset >= 0 ? STATUS_OK : STATUS_OUT_OF_RANGE;
       default:
         return STATUS_INVALID_OPCODE;
     }
     if (command.snapshotSequence !== SNAPSHOT_HEAD) return STATUS_INVALID_FIELD;
     if (!(length > 0 && length <= limit) || length % unit !== 0 || offset % unit !== 0) return STATUS_INVALID_FIELD;
-    return offset >= 0 && offset + length <= volume.sizeBytes ? STATUS_OK : STATUS_OUT_OF_RANGE;
+    return offset >= 0 ? STATUS_OK : STATUS_OUT_OF_RANGE;
   }
 
   #refuse(command: StoreCommand, status: number, metaVersion: number): void {

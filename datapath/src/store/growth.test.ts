@@ -2,7 +2,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { KiB, MiB } from '../base/sizes.ts';
-import { STATUS_OK, STATUS_OUT_OF_RANGE, STATUS_STALE } from '../wire/status.ts';
+import { STATUS_NOT_OPEN, STATUS_OK, STATUS_OUT_OF_RANGE, STATUS_STALE } from '../wire/status.ts';
 import { RigCommand, StoreRig } from './testing/store-rig.ts';
 
 const OLD_END = 64 * MiB + 20 * KiB;
@@ -64,6 +64,8 @@ test('a primary that has not heard of the growth sends a client away that has', 
   const rig = await smallVolume(64);
   rig.conductor.change(() => (rig.conductor.volumeBytes = 128 * MiB));
   assert.is(await rig.write(0, 0, 4 * KiB, 5), STATUS_STALE);
+  assert.is(await rig.write(0, 100 * MiB, 4 * KiB, 5), STATUS_STALE, 'the new space is not an error: the store is behind');
+  assert.is(await rig.write(0, 200 * MiB, 4 * KiB, 5), STATUS_NOT_OPEN, 'nor is a shard that it has not heard of');
   await rig.conductorProcess.perform(() => rig.conductor.pushAll([1, 2]));
   assert.is(await rig.write(0, 100 * MiB, 4 * KiB, 5), STATUS_OK);
   await rig.close();

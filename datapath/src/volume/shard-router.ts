@@ -110,7 +110,8 @@ export class ShardRouter implements CommandOwner {
   async refresh(): Promise<void> {
     const error = await this.#ask();
     if (this.failure !== null) throw this.failure;
-    if (error !== null) throw error;
+    if (error !== null)
+      throw new PfError(errorCodeOf(error), `cannot learn the size of volume "${this.#volumeName}"`, { cause: error });
   }
 
   send(piece: SubRequest): void {

@@ -262,7 +262,10 @@ export class VolumeDevice implements BlockDevice, PieceOwner, VolumeRequestOwner
     try {
       await this.#client.closeVolume(this.name, options);
     } catch (error) {
-      this.#world.log.info('the conductor was not told that a volume is closed', { volume: this.name, error: formatErrorChain(error) });
+      this.#world.log.info('the conductor was not told that a volume is closed', {
+        volume: this.name,
+        error: formatErrorChain(error),
+      });
     }
   }
 }

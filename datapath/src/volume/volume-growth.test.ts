@@ -27,7 +27,10 @@ test('refresh() learns of a growth: its shards are used at once, by the same dev
     world.memory.bytes.fill(0, memory, memory + 128 * KiB);
     assert.is(await new TestRequest(READ, 2 * SHARD - 64 * KiB, 128 * KiB, memory).run(device), 0);
     assert.ok(patternMatches(world.memory, memory, 128 * KiB, 3));
-    assert.is((await device.extents(0, 3 * SHARD)).reduce((sum, extent) => sum + extent.length, 0), 3 * SHARD);
+    assert.is(
+      (await device.extents(0, 3 * SHARD)).reduce((sum, extent) => sum + extent.length, 0),
+      3 * SHARD,
+    );
     assert.is(await new TestRequest(TRIM, 0, 3 * SHARD).run(device), 0);
     await device.close();
   });
@@ -61,7 +64,11 @@ test('a layout that is older than the one held takes no space away', async () =>
 
 test('refresh() of a fenced writer fails with FENCED, of a closed one with CANCELLED', async () => {
   const cluster = await FakeCluster.open(34);
-  const codeOf = (promise: Promise<unknown>) => promise.then(() => 'none', (error: PfError) => error.code);
+  const codeOf = (promise: Promise<unknown>) =>
+    promise.then(
+      () => 'none',
+      (error: PfError) => error.code,
+    );
   await cluster.onClient(async (world) => {
     const first = await cluster.openVolume(world);
     const second = await cluster.openVolume(world);

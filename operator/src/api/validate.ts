@@ -113,7 +113,7 @@ function applyRules(schema: Schema<unknown>, value: Json, old: Json | null, path
     const before = isObject(old) ? old : {};
     for (const [key, each] of Object.entries(value)) {
       const field = schema.fields?.[key] ?? schema.values;
-      if (field != null) applyRules(field, each, before[key] ?? null, join(path, key), problems);
+      if (field) applyRules(field, each, before[key] ?? null, join(path, key), problems);
     }
   }
 }

@@ -1,40 +1,47 @@
 // pureflash-operator: turns StorageCluster resources into running clusters. One of several leads; the others wait.
 import { exitCodeOf } from '@pureflash/datapath/api';
 import { errorCodeOf, formatErrorChain } from '@pureflash/datapath/base';
+import { parseFlags, type CommandSpec } from '@pureflash/datapath/cli';
 import { openNodeWorld } from '@pureflash/datapath/world';
-import { parseArgs } from 'node:util';
 import { KubeOperator } from '../kube/operator.ts';
 
-const HELP = `Usage: pureflash-operator [FLAGS]
-
-Turns StorageCluster resources into running clusters.
-
-Flags:
-      --kubeconfig PATH       default: that of its pod, KUBECONFIG, or ~/.kube/config
-      --namespace NAME        the only namespace to look at; default: all
-      --lease-namespace NAME  where the Lease of the election lies; default: the namespace of its pod
-  -h, --help                  show this text
-`;
-
-const { values } = parseArgs({
-  options: {
-    kubeconfig: { type: 'string' },
-    namespace: { type: 'string' },
-    'lease-namespace': { type: 'string' },
-    help: { type: 'boolean', short: 'h' },
+const COMMAND = {
+  name: 'pureflash-operator',
+  summary: 'Turns StorageCluster resources into running clusters.',
+  flags: {
+    kubeconfig: { kind: 'string', help: 'default: that of its pod, KUBECONFIG, or ~/.kube/config', placeholder: 'PATH' },
+    namespace: { kind: 'string', help: 'the only namespace to look at; default: all', placeholder: 'NAME' },
+    leaseNamespace: {
+      kind: 'string',
+      help: "where the election's Lease lies; default: the namespace of its pod",
+      placeholder: 'NAME',
+    },
+    leaseSeconds: {
+      kind: 'integer',
+      help: 'how long a leader that died keeps the others waiting',
+      minimum: 2,
+      maximum: 600,
+      default: 15,
+    },
   },
-});
+} as const satisfies CommandSpec;
+
+/** It talks to API servers and conductors, and holds no data. */
+const MEMORY_BYTES = 4 * 1024 * 1024;
 
 async function main(): Promise<void> {
-  if (values.help === true) {
-    process.stdout.write(HELP);
+  const command = parseFlags(COMMAND, process.argv.slice(2));
+  if (command.isHelp) {
+    process.stdout.write(command.helpText);
     return;
   }
-  const world = await openNodeWorld({ ports: 'libuv', memoryBytes: 4 * 1024 * 1024 });
+  const { kubeconfig, namespace, leaseNamespace, leaseSeconds } = command.flags;
+  const world = await openNodeWorld({ ports: 'libuv', memoryBytes: MEMORY_BYTES });
   const operator = await KubeOperator.start(world, {
-    namespace: values.namespace ?? null,
-    ...(values.kubeconfig === undefined ? {} : { kubeconfig: values.kubeconfig }),
-    ...(values['lease-namespace'] === undefined ? {} : { leaseNamespace: values['lease-namespace'] }),
+    namespace: namespace ?? null,
+    leaseMs: leaseSeconds * 1000,
+    ...(kubeconfig === undefined ? {} : { kubeconfig }),
+    ...(leaseNamespace === undefined ? {} : { leaseNamespace }),
   });
   const stop = async (): Promise<void> => {
     await operator.close();

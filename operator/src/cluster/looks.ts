@@ -2,7 +2,7 @@
 import { parseTerminationLog } from '@pureflash/datapath/discovery';
 import type { KubeObject } from '../api/objects.ts';
 import { device, type DeviceReport } from '../api/v1alpha1/store.ts';
-import { NODE_LABEL, SELECTION_ANNOTATION } from '../manifests/index.ts';
+import { NODE_LABEL, SELECTION_ANNOTATION } from '../manifests/builders.ts';
 import type { Times } from './observe.ts';
 
 export interface Look {

@@ -11,7 +11,7 @@ import {
   selectorOf,
   stateVolumeName,
   type ClusterFrame,
-} from '../manifests/index.ts';
+} from '../manifests/builders.ts';
 import type { ClusterView, ControlView, Discovery, NodeView, WorkloadView } from '../plan/view.ts';
 import type { Inventory } from '../runtime/inventory.ts';
 
@@ -59,6 +59,7 @@ export function observe(
     spec,
     maintenanceEndMs: spec.maintenance === undefined ? null : times.parse(spec.maintenance.until),
     isDeleting: metadata.deletionTimestamp !== undefined,
+    isRemoving: status?.conditions?.some((each) => each.type === 'Deletable' && each.status === 'True') === true,
     wasMade: status?.clusterUuid !== undefined || control !== null,
     nodes: inventory.list('v1', 'Node', null, {}).map(nodeOf),
     discovery,

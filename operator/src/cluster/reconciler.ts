@@ -1,14 +1,13 @@
 // The reconciler of StorageCluster: observe -> plan -> execute -> report. It knows nothing but what it sees, so it can die anywhere.
 import { formatHostPort } from '@pureflash/datapath/api';
-import { canonicalJson, type Json } from '@pureflash/datapath/base';
 import type { World } from '@pureflash/datapath/world';
 import { API_VERSION } from '../api/crd.ts';
 import type { JsonObject, KubeObject } from '../api/objects.ts';
 import { check } from '../api/validate.ts';
-import { STORAGE_CLUSTER } from '../api/v1alpha1/index.ts';
+import { STORAGE_CLUSTER } from '../api/v1alpha1/kinds.ts';
 import type { StorageClusterSpec } from '../api/v1alpha1/storage-cluster.ts';
 import type { KubeClient } from '../kube/client.ts';
-import { CLUSTER_LABEL, selectorOf, type ClusterFrame } from '../manifests/index.ts';
+import { CLUSTER_LABEL, selectorOf, type ClusterFrame } from '../manifests/builders.ts';
 import type { ClusterPlan } from '../plan/cluster-plan.ts';
 import { placeConductors } from '../plan/conductors.ts';
 import { planCluster } from '../plan/plan-cluster.ts';
@@ -16,10 +15,12 @@ import type { ClusterView } from '../plan/view.ts';
 import type { Outcome } from '../runtime/controller.ts';
 import { readControl } from './control.ts';
 import { execute } from './execute.ts';
+import { setFinalizer } from './finalizer.ts';
 import type { Inventory } from '../runtime/inventory.ts';
 import { isFailedLook, lookOf } from './looks.ts';
 import { observe, type StorageCluster, type StoreResource, type Times } from './observe.ts';
 import { clusterStatus, storeStatus, type Stamp } from './report.ts';
+import { isSame } from './status-text.ts';
 import { isRemoved, stepsOf } from './steps.ts';
 
 export const FINALIZER = 'pureflash.io/protection';
@@ -51,7 +52,7 @@ export class ClusterReconciler {
     const cluster = complete(found as StorageCluster);
     const frame = { name, namespace, uid: cluster.metadata.uid ?? '', spec: cluster.spec, hash: this.#hash };
     const isHeld = cluster.metadata.finalizers?.includes(FINALIZER) === true;
-    if (cluster.metadata.deletionTimestamp === undefined && !isHeld) await this.#hold(cluster, signal);
+    if (cluster.metadata.deletionTimestamp === undefined && !isHeld) await setFinalizer(client, cluster, FINALIZER, true, signal);
     const view = await this.#observe(cluster, frame);
     const plan = planCluster(view, this.#hash);
     const times = this.#ports.times();
@@ -60,17 +61,17 @@ export class ClusterReconciler {
       hasServiceMonitors: await client.hasKind('monitoring.coreos.com/v1', 'ServiceMonitor'),
       failedLooks: looks.filter((pod) => isFailedLook(pod, times)),
     };
-    let failure: unknown = null;
-    try {
-      await execute(client, stepsOf(frame, plan, inventory, options), signal);
-    } catch (error) {
-      signal.throwIfAborted();
-      failure = error;
-    }
+    // What failed is told after the report, which people need most when something fails.
+    // Removal is noted down before it begins: once conductors are gone, nobody could say again that it is allowed.
+    const isNoted = plan.action !== 'remove' || view.isRemoving;
+    const executed = execute(client, isNoted ? stepsOf(frame, plan, inventory, options) : [], signal);
+    await executed.catch(() => signal.throwIfAborted());
     const stamp = { generation: cluster.metadata.generation ?? 0, now: times.now };
     await this.#report(cluster, frame, view, plan, looks, stamp, signal);
-    if (failure !== null) throw failure;
-    if (plan.action === 'remove' && isHeld && isRemoved(frame, inventory)) await this.#letGo(cluster, signal);
+    await executed;
+    if (plan.action === 'remove' && isHeld && isRemoved(frame, inventory))
+      await setFinalizer(client, cluster, FINALIZER, false, signal);
+    if (!isNoted) return { requeueAfterMs: 0 };
     return plan.lookAgainMs === null ? {} : { requeueAfterMs: plan.lookAgainMs };
   };
 
@@ -120,27 +121,6 @@ export class ClusterReconciler {
       this.#ports.tell(cluster, isGood ? 'Normal' : 'Warning', `${condition.type}${condition.reason}`, condition.message);
     }
   }
-
-  async #hold(cluster: StorageCluster, signal: AbortSignal): Promise<void> {
-    const finalizers = [...(cluster.metadata.finalizers ?? []), FINALIZER];
-    await this.#setFinalizers(cluster, finalizers, signal);
-  }
-
-  async #letGo(cluster: StorageCluster, signal: AbortSignal): Promise<void> {
-    await this.#setFinalizers(
-      cluster,
-      cluster.metadata.finalizers!.filter((each) => each !== FINALIZER),
-      signal,
-    );
-  }
-
-  /** With the version that was seen: another's finalizer is never lost. */
-  async #setFinalizers(cluster: StorageCluster, finalizers: readonly string[], signal: AbortSignal): Promise<void> {
-    const { apiVersion, kind, metadata } = cluster;
-    const ref = { apiVersion, kind, namespace: metadata.namespace!, name: metadata.name };
-    const { resourceVersion } = metadata;
-    await this.#ports.client.patch(ref, { metadata: { finalizers, resourceVersion: resourceVersion! } }, { signal });
-  }
 }
 
 /** Defaults are in what the API server stored, but not those of a version of the CRD that came later. */
@@ -154,8 +134,3 @@ const bare = ({ apiVersion, kind, metadata }: KubeObject): KubeObject => ({
   kind,
   metadata: { name: metadata.name, namespace: metadata.namespace! },
 });
-
-/** Whatever the order of keys. */
-const isSame = (a: unknown, b: unknown): boolean => canonicalText(a) === canonicalText(b);
-
-const canonicalText = (value: unknown): string => canonicalJson(JSON.parse(JSON.stringify(value ?? null)) as Json);

@@ -19,7 +19,7 @@ import {
   storeSet,
   storesService,
   type ClusterFrame,
-} from '../manifests/index.ts';
+} from '../manifests/builders.ts';
 import type { ClusterPlan } from '../plan/cluster-plan.ts';
 import type { Inventory } from '../runtime/inventory.ts';
 import { isContained } from './contained.ts';

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { PfError } from '@pureflash/datapath/base';
+import type { PfError } from '@pureflash/datapath/base';
 import { locateApi, podLocation } from './credentials.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'pureflash-credentials-'));

@@ -1,11 +1,16 @@
 // The operator on Kubernetes: caches, election, controllers, put together. Started by bin/operator.ts and by tests.
 import type { World } from '@pureflash/datapath/world';
-import { API_VERSION } from '../api/crd.ts';
+import { API_VERSION, GROUP } from '../api/crd.ts';
 import type { KubeObject } from '../api/objects.ts';
+import type { StorageCluster } from '../cluster/observe.ts';
 import { ClusterReconciler } from '../cluster/reconciler.ts';
-import { CLUSTER_LABEL } from '../manifests/index.ts';
+import { CLUSTER_LABEL } from '../manifests/builders.ts';
 import { Controller, keyOfRef } from '../runtime/controller.ts';
-import { LeaderElection } from '../runtime/leader-election.ts';
+import { DEFAULT_ELECTION_TIMES, LeaderElection, type ElectionTimes } from '../runtime/leader-election.ts';
+import { EventRecorder } from '../runtime/events.ts';
+import { VolumeFeed } from '../volume/feed.ts';
+import { VolumeReconciler, type Volume } from '../volume/reconciler.ts';
+import type { KubeClient } from './client.ts';
 import { fencedClient } from './fenced-client.ts';
 import { KubeInventory } from './inventory.ts';
 import { KubeLeaseStore } from './lease-store.ts';
@@ -18,9 +23,18 @@ export interface OperatorOptions {
   readonly namespace: string | null;
   /** Of the Lease. */
   readonly leaseNamespace?: string;
+  /** How long a leader that has died keeps the others waiting. */
+  readonly leaseMs?: number;
 }
 
 const LEASE = 'pureflash-operator';
+
+/** The other times keep their ratio to the duration. */
+function electionTimes(leaseMs: number): ElectionTimes {
+  const { leaseDurationMs, renewDeadlineMs, retryPeriodMs } = DEFAULT_ELECTION_TIMES;
+  const scale = leaseMs / leaseDurationMs;
+  return { leaseDurationMs: leaseMs, renewDeadlineMs: renewDeadlineMs * scale, retryPeriodMs: retryPeriodMs * scale };
+}
 
 export class KubeOperator {
   readonly #world: World;
@@ -28,6 +42,8 @@ export class KubeOperator {
   readonly #inventory: KubeInventory;
   readonly #election: LeaderElection;
   readonly #controllers: Controller[] = [];
+  #events: EventRecorder | null = null;
+  #feed: VolumeFeed | null = null;
 
   /** Looks and waits for its turn; works from `elected` on. Errors: those of finding and reaching the API server. */
   static async start(world: World, options: OperatorOptions): Promise<KubeOperator> {
@@ -40,7 +56,12 @@ export class KubeOperator {
     this.#kube = kube;
     this.#inventory = new KubeInventory(kube, options.namespace);
     const leases = new KubeLeaseStore(kube.client, options.leaseNamespace ?? kube.namespace, LEASE);
-    this.#election = new LeaderElection(world, leases, kube.identity);
+    this.#election = new LeaderElection(
+      world,
+      leases,
+      kube.identity,
+      electionTimes(options.leaseMs ?? DEFAULT_ELECTION_TIMES.leaseDurationMs),
+    );
     this.#election.elected.then(
       () => this.#lead(),
       () => undefined,
@@ -59,6 +80,8 @@ export class KubeOperator {
   /** Lets reconciles end, frees the Lease. */
   async close(): Promise<void> {
     await Promise.all(this.#controllers.map((controller) => controller.close()));
+    this.#feed?.close();
+    this.#events?.close();
     await this.#election.release();
     await this.#kube.close();
   }
@@ -66,12 +89,17 @@ export class KubeOperator {
   #lead(): void {
     const { log } = this.#world;
     const client = fencedClient(this.#kube.client, this.#election);
+    const events = new EventRecorder(client, this.#world, { controller: `${GROUP}/operator`, instance: this.#kube.identity });
+    this.#events = events;
     const clusters = new ClusterReconciler({
       world: this.#world,
       client,
       inventory: this.#inventory,
       times: () => timesOf(this.#world),
-      tell: (cluster, type, reason, message) => log.info(message, { cluster: keyOfRef(refOf(cluster)), type, reason }),
+      tell: (cluster, type, reason, note) => {
+        log.info(note, { cluster: keyOfRef(refOf(cluster)), type, reason });
+        events.record(cluster, { type, reason, action: 'Reconcile', note });
+      },
     });
     const controller = new Controller(this.#world, { name: 'StorageCluster', reconcile: clusters.reconcile });
     controller.watch(this.#inventory.of(API_VERSION, 'StorageCluster'));
@@ -81,10 +109,35 @@ export class KubeOperator {
     controller.watch(this.#inventory.of('v1', 'Node'), () =>
       [...this.#inventory.of(API_VERSION, 'StorageCluster').values()].map((each) => keyOfRef(refOf(each))),
     );
-    this.#controllers.push(controller);
-    controller.start(this.#election.signal);
+    this.#controllers.push(controller, this.#volumeController(client));
+    for (const each of this.#controllers) each.start(this.#election.signal);
     log.info('this operator leads');
   }
+
+  #volumeController(client: KubeClient): Controller {
+    const volumes = this.#inventory.of(API_VERSION, 'Volume');
+    const keysOfCluster = (cluster: string): string[] =>
+      [...volumes.values()]
+        .filter((each) => `${each.metadata.namespace}/${(each as Volume).spec.clusterName}` === cluster)
+        .map((each) => keyOfRef(refOf(each)));
+    const feed = new VolumeFeed(this.#world, (cluster, volume) => {
+      const keys = volume === null ? keysOfCluster(cluster) : [`${cluster.split('/')[0]}/${volume}`];
+      for (const key of keys) controller.enqueue(key);
+    });
+    this.#feed = feed;
+    const reconciler = new VolumeReconciler({ client, inventory: this.#inventory, feed, now: () => timesOf(this.#world).now });
+    const controller = new Controller(this.#world, { name: 'Volume', reconcile: reconciler.reconcile });
+    controller.watch(volumes);
+    controller.watch(this.#inventory.of(API_VERSION, 'StorageCluster'), (ref, object, before) =>
+      haveSameEndpoints(object, before) ? [] : keysOfCluster(keyOfRef(ref)),
+    );
+    return controller;
+  }
+}
+
+function haveSameEndpoints(a: KubeObject | null, b: KubeObject | null): boolean {
+  const endpointsOf = (cluster: KubeObject | null): string => (cluster as StorageCluster | null)?.status?.endpoints?.join() ?? '';
+  return endpointsOf(a) === endpointsOf(b);
 }
 
 const OWNED = [

@@ -5,8 +5,8 @@ import { dataFolder, folderOf, pathOnHost, simulatedHosts } from './host-paths.t
 
 test('hosts have names and addresses by their number', () => {
   assert.equal(simulatedHosts(2, '127.0.3'), [
-    { name: 'host-1', address: '127.0.3.11' },
-    { name: 'host-2', address: '127.0.3.12' },
+    { name: 'host-1', address: '127.0.3.1' },
+    { name: 'host-2', address: '127.0.3.2' },
   ]);
 });
 

@@ -6,14 +6,14 @@
 import { PfError } from '@pureflash/datapath/base';
 
 export const HOSTS_MAX = 64;
-export const FIRST_HOST_NUMBER = 11;
+export const FIRST_HOST_NUMBER = 1;
 
 export interface Host {
   readonly name: string;
   readonly address: string;
 }
 
-/** host-1 at SUBNET.11, host-2 at SUBNET.12, and so on. Errors: INVALID_ARGUMENT. */
+/** host-1 at SUBNET.1, host-2 at SUBNET.2, and so on, so that host-1 of the default subnet is where pfcli looks by itself. Errors: INVALID_ARGUMENT. */
 export function simulatedHosts(count: number, subnet: string): readonly Host[] {
   if (!isLoopbackSubnet(subnet))
     throw new PfError(

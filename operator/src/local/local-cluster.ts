@@ -131,6 +131,7 @@ export class LocalCluster {
       spec,
       maintenanceEndMs: until === undefined ? null : this.#options.parseTime(until),
       isDeleting: false,
+      isRemoving: false,
       wasMade: this.#state?.wasMade ?? false,
       nodes: simulatedHosts(wish.hosts, wish.subnet).map((host) => nodeOf(host, spec)),
       discovery: new Map(),
@@ -141,14 +142,14 @@ export class LocalCluster {
         conductors.map((each) => [each.instance.ordinal, workload(each, reports.get(conductorName(each.instance.ordinal)))]),
       ),
       stores: new Map(stores.map((each) => [each.instance.node, workload(each, reports.get(storeName(each.instance.node)))])),
-      control: control,
+      control,
     };
   }
 
   /** A front of a volume that does not exist would only end again and again. */
   async #servable(served: readonly string[], control: ControlView | null): Promise<readonly string[]> {
-    const running = new Set(this.#platform.reports().map((report) => report.name));
-    const isRunning = (volume: string): boolean => running.has(frontName(volume));
+    const known = await this.#platform.known();
+    const isRunning = (volume: string): boolean => known.has(frontName(volume));
     if (control === null || served.every(isRunning)) return served.filter(isRunning);
     const client = new ConductorClient(this.#world, this.#endpoints());
     const volumes = await client.listVolume({ deadlineMs: ASK_MS }).catch(() => []); // The next round asks again.
@@ -191,17 +192,22 @@ function nodeOf({ name, address }: { readonly name: string; readonly address: st
   return { name, address, labels, isReady: true, isSchedulable: true };
 }
 
-/** What runs next: the new instance where it may change now, else the one that was applied last. */
+/**
+ * What runs next: the new instance where it may change now, else the one that was applied last. What the plan does not speak of stays as it
+ * is: its data is still wanted.
+ */
 function merged<Instance>(
   wanted: readonly Wanted<Instance>[],
   applied: readonly Applied<Instance>[],
   keyOf: (instance: Instance) => number | string,
 ): readonly Applied<Instance>[] {
-  return wanted.flatMap(({ instance, revision, mayChange }) => {
+  const planned = new Set(wanted.map(({ instance }) => keyOf(instance)));
+  const next = wanted.flatMap(({ instance, revision, mayChange }) => {
     const before = applied.find((each) => keyOf(each.instance) === keyOf(instance));
     if (mayChange) return [{ instance, revision }];
     return before === undefined ? [] : [before];
   });
+  return [...next, ...applied.filter(({ instance }) => !planned.has(keyOf(instance)))];
 }
 
 function workload<Instance extends { readonly image: string }>(

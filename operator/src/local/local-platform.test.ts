@@ -18,7 +18,7 @@ const silent: Logger = { debug() {}, info() {}, warn() {}, error() {}, child: ()
 const conductor: LocalConductor = {
   ordinal: 0,
   node: 'host-1',
-  address: `${SUBNET}.11`,
+  address: `${SUBNET}.1`,
   port: 49180,
   dataPath: '/var/lib/lab/conductor-0',
   clusterName: 'lab',
@@ -33,7 +33,7 @@ const storeOn = (number: number, changes: Partial<LocalStore> = {}): LocalStore 
   failureDomain: `rack-${number}`,
   disks: [{ path: '/disks/a.img', sizeBytes: 512 * MiB }],
   servesLegacyClients: false,
-  conductors: [`${SUBNET}.11:49180`],
+  conductors: [`${SUBNET}.1:49180`],
   logLevel: 'info',
   recoveryParallel: 4,
   ...changes,

@@ -58,11 +58,17 @@ export class LocalPlatform {
       ...wanted.stores.map((each) => this.#defineStore(each)),
     ];
     const fronts = wanted.fronts.map((each) => this.#defineFront(each));
-    const recorded = new Set(await new RecordFolder(this.#world, this.#data.run).names());
-    const running = fronts.filter(({ name }) => this.#set.get(name) !== null || recorded.has(name));
+    const known = await this.known();
+    const running = fronts.filter(({ name }) => known.has(name));
     const results = await this.#set.manageAll([...base, ...running], signal);
     if (running.length === fronts.length || results.some((each) => each.error !== null)) return results;
     return this.#set.manageAll([...base, ...fronts], signal);
+  }
+
+  /** Names of instances that run or have run, those that an earlier platform has left included. */
+  async known(): Promise<ReadonlySet<string>> {
+    const recorded = await new RecordFolder(this.#world, this.#data.run).names();
+    return new Set([...recorded, ...this.#set.statedump().services.map(({ name }) => name)]);
   }
 
   reports(): readonly InstanceReport[] {

@@ -61,6 +61,7 @@ export function conductorSet(frame: ClusterFrame, conductors: readonly Wanted<Co
     args: [
       '--config',
       `${CONFIG_FOLDER}/conductor.json`,
+      '--watch-config',
       '--data',
       STATE_FOLDER,
       '--listen',

@@ -10,7 +10,7 @@ import type { ClusterPlan } from '../plan/cluster-plan.ts';
 import { planCluster } from '../plan/plan-cluster.ts';
 import { carriedOut, nodeOf, plainHash, specOf, viewOf } from '../plan/testing/views.ts';
 import type { ClusterView } from '../plan/view.ts';
-import { shortName, type ClusterFrame } from './index.ts';
+import { shortName, type ClusterFrame } from './builders.ts';
 
 const TESTDATA = join(import.meta.dirname, 'testdata');
 

@@ -61,6 +61,7 @@ function argumentsOf(instance: StoreInstance): readonly string[] {
   return [
     '--config',
     `${CONFIG_FOLDER}/store.json`,
+    '--watch-config',
     ...instance.disks.flatMap((disk) => ['--disk', disk.sizeBytes === null ? disk.path : `${disk.path}=${disk.sizeBytes}`]),
     ...instance.erase.flatMap((path) => ['--erase', path]),
     '--host',

@@ -5,7 +5,7 @@ import type { ClusterView } from './view.ts';
 
 /** Null: nothing stands in its way. */
 export function deletionRefusal(view: ClusterView): { readonly reason: string; readonly message: string } | null {
-  if (view.spec.deletion.confirmation === DELETION_PHRASE) return null;
+  if (view.isRemoving || view.spec.deletion.confirmation === DELETION_PHRASE) return null;
   const advice = `set spec.deletion.confirmation to "${DELETION_PHRASE}" to destroy them`;
   if (view.control === null) {
     if (!view.wasMade) return null;

@@ -157,6 +157,15 @@ test('an upgrade pauses, with a reason, while a volume misses a replica or a sto
   assert.is(condition(second, 'UpToDate').reason, 'StoresMissing');
 });
 
+test('a store that never started may be put right at any time, and holds nobody up', () => {
+  const view = upgrading({ control: controlOf([1]) });
+  const stores = new Map([...view.stores].map(([node, each]) => [node, { ...each, isReady: node === 'n1' }]));
+  const made = plan({ ...view, stores });
+  assert.equal(changing(made), ['n1', 'n2', 'n3']);
+  const known = plan({ ...view, stores, storeUuids: new Map([['n2', 's2']]) });
+  assert.equal(changing(known), ['n2', 'n3'], 'one that has been heard of is waited for, and goes first');
+});
+
 test('maintenance keeps everything as it is until it ends', () => {
   const maintenance = { until: '2026-01-01T00:00:00Z' };
   const asked = upgrading({ maintenanceEndMs: 1_005_000 });
@@ -199,6 +208,11 @@ test('a cluster with volumes is deleted only with the phrase', () => {
   assert.is(plan({ ...deleting, control: controlOf([1, 2, 3], { volumeCount: 0 }) }).action, 'remove');
   const silent = plan({ ...deleting, control: null });
   assert.equal([silent.action, condition(silent, 'Deletable').reason], ['keep', 'VolumesUnknown']);
+  assert.is(
+    plan({ ...deleting, control: null, isRemoving: true }).action,
+    'remove',
+    'what was allowed goes on without conductors',
+  );
   assert.is(plan({ ...viewOf(), isDeleting: true }).action, 'remove', 'one that never was goes at once');
 });
 

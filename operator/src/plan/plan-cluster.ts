@@ -34,6 +34,7 @@ export function planCluster(view: ClusterView, hash: Hash): ClusterPlan {
   });
   const turns = stores.instances.map((instance) => ({
     node: instance.node,
+    dataAddress: formatHostPort(instance.address, instance.dataPort),
     domain: instance.failureDomain,
     revision: storeRevision(hash, instance),
   }));
@@ -121,7 +122,13 @@ function lookAgain(view: ClusterView, phase: Phase): number {
 }
 
 function removal(view: ClusterView): ClusterPlan {
-  const condition: PlannedCondition = {
+  const deletable: PlannedCondition = {
+    type: 'Deletable',
+    status: 'True',
+    reason: 'Allowed',
+    message: 'nothing stands in its way',
+  };
+  const ready: PlannedCondition = {
     type: 'Ready',
     status: 'False',
     reason: 'Deleting',
@@ -136,7 +143,7 @@ function removal(view: ClusterView): ClusterPlan {
     settings: settingsOf(view),
     budgets: [],
     discover: [],
-    conditions: [condition],
+    conditions: [ready, deletable],
     counts: { conductorsReady: 0, storesReady: 0, storesWanted: 0, storesUpgraded: 0 },
     lookAgainMs: LOOK_SOON_MS,
   };

@@ -4,6 +4,8 @@ import type { ClusterView } from './view.ts';
 
 export interface StoreTurn {
   readonly node: string;
+  /** Where conductors know it, "host:port". */
+  readonly dataAddress: string;
   readonly domain: string;
   readonly revision: string;
 }
@@ -18,8 +20,8 @@ export interface Rollout {
 }
 
 export function rolloutOf(view: ClusterView, turns: readonly StoreTurn[], areConductorsCurrent: boolean): Rollout {
-  const isNew = (turn: StoreTurn): boolean => !view.stores.has(turn.node);
-  const isOutdated = (turn: StoreTurn): boolean => view.stores.get(turn.node)?.revision !== turn.revision && !isNew(turn);
+  const isOutdated = (turn: StoreTurn): boolean =>
+    mayHoldData(view, turn) && view.stores.get(turn.node)!.revision !== turn.revision;
   const outdated = turns.filter(isOutdated);
   const always = turns.filter((turn) => !isOutdated(turn)).map((turn) => turn.node);
   const waiting = (reason: string, message: string): Rollout => ({
@@ -56,7 +58,7 @@ function harmOf(view: ClusterView, turns: readonly StoreTurn[], domain: string):
       reason: 'NoConductor',
       message: 'no conductor answers, so nobody can say whether every volume has all its replicas',
     };
-  const missing = turns.filter((turn) => turn.domain !== domain && view.stores.has(turn.node) && !isUp(view, turn.node));
+  const missing = turns.filter((turn) => turn.domain !== domain && mayHoldData(view, turn) && !isUp(view, turn.node));
   if (missing.length > 0) {
     const names = missing.map((turn) => turn.node).join(', ');
     return { reason: 'StoresMissing', message: `the stores of ${domain} stay as they are while those on ${names} are not ready` };
@@ -67,6 +69,13 @@ function harmOf(view: ClusterView, turns: readonly StoreTurn[], domain: string):
     reason: 'NotRedundant',
     message: `${control.degradedCount} volumes miss a replica (${control.degraded.join(', ')}); the stores of ${domain} stay as they are until all are whole`,
   };
+}
+
+/** A store that no conductor has ever heard of holds nothing: what kept it from starting may be put right at any time. */
+function mayHoldData({ stores, storeUuids, control }: ClusterView, turn: StoreTurn): boolean {
+  if (!stores.has(turn.node)) return false;
+  if (stores.get(turn.node)!.isReady || control === null || storeUuids.has(turn.node)) return true;
+  return control.stores.some((store) => store.dataAddress === turn.dataAddress);
 }
 
 function isUp(view: ClusterView, node: string): boolean {

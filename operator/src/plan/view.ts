@@ -67,6 +67,8 @@ export interface ClusterView {
   /** End of spec.maintenance, milliseconds since 1970; null when there is none. */
   readonly maintenanceEndMs: number | null;
   readonly isDeleting: boolean;
+  /** Its removal was allowed before, and may have begun: conductors may be gone already. */
+  readonly isRemoving: boolean;
   /** It has been up before: its conductors have made a cluster. */
   readonly wasMade: boolean;
   readonly nodes: readonly NodeView[];

@@ -5,6 +5,7 @@ import { errorCodeOf, formatErrorChain } from '../../base/errors.ts';
 import type { World } from '../../world/world.ts';
 import { conductorAddresses } from '../conductor-flag.ts';
 import { findCommand, parseFlags } from '../flags.ts';
+import { readToken, tokenFileOf } from '../token-flag.ts';
 import { VERBS } from './verb-table.ts';
 import type { ControlWorld, VerbContext } from './verb.ts';
 
@@ -15,6 +16,8 @@ export interface Terminal {
   /** Of the machine that this runs on. */
   readonly hostName: string;
   readonly interrupted: Promise<void>;
+  /** Of a text file. */
+  readText(path: string): Promise<string>;
   openControlWorld(): Promise<ControlWorld & { close(): Promise<void> }>;
   openWholeWorld(): Promise<World>;
 }
@@ -46,7 +49,11 @@ async function runVerb(
   run: (context: VerbContext) => Promise<number>,
 ): Promise<number> {
   const { ConductorClient } = await import('../../api/conductor-client.ts');
-  const control = await terminal.openControlWorld();
+  const path = tokenFileOf(flags['tokenFile'] as string | undefined, terminal.environment);
+  const token = await readToken(path, (file) => terminal.readText(file));
+  const opened = await terminal.openControlWorld();
+  const { withTokenSent } = await import('../../api/api-token.ts');
+  const control = token === null ? opened : { ...opened, http: withTokenSent(opened.http, token) };
   let whole: World | null = null;
   const addresses = conductorAddresses(flags['conductor'] as readonly string[], terminal.environment);
   try {
@@ -56,13 +63,19 @@ async function runVerb(
       conductorAddresses: addresses,
       hostName: terminal.hostName,
       print: (reply, render) => terminal.out(flags['json'] === true ? JSON.stringify(reply, null, 2) : render(reply)),
-      openWholeWorld: async () => (whole ??= await terminal.openWholeWorld()),
+      openWholeWorld: async () => (whole ??= await wholeWorld(terminal, token)),
       interrupted: terminal.interrupted,
     });
   } finally {
     await (whole as World | null)?.close();
     await control.close();
   }
+}
+
+async function wholeWorld(terminal: Terminal, token: string | null): Promise<World> {
+  const { withToken } = await import('../../api/api-token.ts');
+  const world = await terminal.openWholeWorld();
+  return token === null ? world : withToken(world, token);
 }
 
 function overview(): string {

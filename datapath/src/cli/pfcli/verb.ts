@@ -2,6 +2,7 @@
 import type { ConductorClient } from '../../api/conductor-client.ts';
 import type { World } from '../../world/world.ts';
 import { CONDUCTOR_FLAG } from '../conductor-flag.ts';
+import { CLIENT_TOKEN_FILE_FLAG } from '../token-flag.ts';
 import type { CommandSpec, FlagSpec, FlagValues } from '../flag-spec.ts';
 
 /** The part of a world that talks to daemons; opened in a few milliseconds. */
@@ -38,6 +39,7 @@ export function verb<const Flags extends Record<string, FlagSpec>>(
 
 export const COMMON_FLAGS = {
   conductor: CONDUCTOR_FLAG,
+  tokenFile: CLIENT_TOKEN_FILE_FLAG,
   timeout: { kind: 'integer', minimum: 1, default: 3, help: 'seconds to wait for a conductor that can be reached' },
   json: { kind: 'boolean', help: "print the reply as JSON, with the conductor's field names" },
 } as const satisfies Record<string, FlagSpec>;

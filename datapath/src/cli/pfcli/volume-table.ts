@@ -4,7 +4,14 @@ import { formatTable } from '../../base/table.ts';
 
 export function volumeTable(volumes: readonly VolumeInfo[]): string {
   return formatTable(
-    ['Id', 'Name', 'Size', 'RepCount', 'Status'],
-    volumes.map((volume) => [String(volume.id), volume.name, String(volume.size), String(volume.rep_count), volume.status]),
+    ['Id', 'Name', 'Size', 'RepCount', 'Status', 'Attached to'],
+    volumes.map((volume) => [
+      String(volume.id),
+      volume.name,
+      String(volume.size),
+      String(volume.rep_count),
+      volume.status,
+      volume.attached_to ?? '',
+    ]),
   );
 }

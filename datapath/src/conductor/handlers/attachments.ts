@@ -55,7 +55,8 @@ export async function closeVolume(context: ConductorContext, params: CloseVolume
       `cannot close volume "${volume.name}" with attach epoch ${params.attach_epoch}: it has ${volume.attachEpoch}; give the epoch that its opening answered`,
     );
   }
-  if (isSame && volume.attachedTo !== null && params.attach_epoch === volume.attachEpoch) await release(context, volume.id, params.attach_epoch);
+  if (isSame && volume.attachedTo !== null && params.attach_epoch === volume.attachEpoch)
+    await release(context, volume.id, params.attach_epoch);
   return released(context, volume, 'close_volume_reply');
 }
 

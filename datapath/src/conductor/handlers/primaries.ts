@@ -24,7 +24,12 @@ function isHeld(context: ConductorContext, volumeId: number, index: number, shar
   return context.pusher.holds(shard.replicas[shard.primary]!.storeId, volumeId, index, shard.metaVersion, epoch);
 }
 
-function firstOf(context: ConductorContext, volumeId: number, isWanted: (shard: ShardRecord, index: number) => boolean): number | null {
-  for (const [index, shard] of context.state.volumes.get(volumeId)?.shards.entries() ?? []) if (isWanted(shard, index)) return index;
+function firstOf(
+  context: ConductorContext,
+  volumeId: number,
+  isWanted: (shard: ShardRecord, index: number) => boolean,
+): number | null {
+  for (const [index, shard] of context.state.volumes.get(volumeId)?.shards.entries() ?? [])
+    if (isWanted(shard, index)) return index;
   return null;
 }

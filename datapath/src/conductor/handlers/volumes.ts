@@ -95,7 +95,8 @@ export async function resizeVolume(
   const { id } = volumeOf(context, params.volume_name);
   for (;;) {
     const volume = context.state.volumes.get(id);
-    if (volume === undefined) throw new PfError('NOT_FOUND', `volume "${params.volume_name}" was deleted while it was being resized`);
+    if (volume === undefined)
+      throw new PfError('NOT_FOUND', `volume "${params.volume_name}" was deleted while it was being resized`);
     checkGrowth(volume, params.size);
     if (volume.sizeBytes === params.size) break;
     const outcome = await context.engine.propose(growthOf(context, volume, params.size));
@@ -110,7 +111,8 @@ export async function resizeVolume(
     );
   }
   const grown = context.state.volumes.get(id);
-  if (grown === undefined) throw new PfError('NOT_FOUND', `volume "${params.volume_name}" was deleted while it was being resized`);
+  if (grown === undefined)
+    throw new PfError('NOT_FOUND', `volume "${params.volume_name}" was deleted while it was being resized`);
   return { op: 'resize_volume_reply', ret_code: 0, ...volumeInfo(context.monitor, grown) };
 }
 

@@ -82,12 +82,18 @@ test('a growth keeps what a shard has become meanwhile: its primary and who is i
   const changes = [{ volumeId: ID, shardIndex: 0, metaVersion: 1, primary: 1, statuses: ['OUT_OF_SYNC', 'IN_SYNC'] as const }];
   const degraded = accept(withVolume(GiB), { kind: 'reconfigure', stores: [], changes });
   const [shard] = volumeOf(accept(degraded, grow(GiB, 2 * GiB))).shards;
-  assert.equal([shard!.metaVersion, shard!.primary, ...shard!.replicas.map((each) => each.status)], [3, 1, 'OUT_OF_SYNC', 'IN_SYNC']);
+  assert.equal(
+    [shard!.metaVersion, shard!.primary, ...shard!.replicas.map((each) => each.status)],
+    [3, 1, 'OUT_OF_SYNC', 'IN_SYNC'],
+  );
 });
 
 test('growths that do not fit are refused', () => {
   const state = withVolume(2 * GiB);
-  assert.is(refusal(state, grow(2 * GiB, GiB)), 'INVALID_ARGUMENT: cannot shrink volume "data" from 2147483648 to 1073741824 bytes');
+  assert.is(
+    refusal(state, grow(2 * GiB, GiB)),
+    'INVALID_ARGUMENT: cannot shrink volume "data" from 2147483648 to 1073741824 bytes',
+  );
   assert.match(refusal(state, grow(2 * GiB, 2 * GiB)), /^INVALID_ARGUMENT: cannot shrink/);
   assert.is(
     refusal(state, grow(GiB, 3 * GiB)),
@@ -99,7 +105,13 @@ test('growths that do not fit are refused', () => {
   const one = { ...ON_1_AND_2, replicas: ON_1_AND_2.replicas.slice(0, 1) };
   assert.match(refusal(state, grow(2 * GiB, 65 * GiB, one)), /shard 1 has 1 replicas placed, 2 wanted/);
   assert.match(refusal(state, { ...grow(2 * GiB, 3 * GiB), volumeId: 5 } as Command), /^NOT_FOUND/);
-  const small = { kind: 'create_volume', name: 'small', sizeBytes: GiB, shardSizeBytes: 64 * 1024 ** 2, replicaCount: 2 } as const;
+  const small = {
+    kind: 'create_volume',
+    name: 'small',
+    sizeBytes: GiB,
+    shardSizeBytes: 64 * 1024 ** 2,
+    replicaCount: 2,
+  } as const;
   const many = accept(state, { ...small, token: 1, requestId: '', shards: Array.from({ length: 16 }, () => ON_1_AND_2) });
   const tooMany = { ...grow(GiB, 257 * GiB), volumeId: 67 * 2 ** 24 } as Command;
   assert.match(refusal(many, tooMany), /would have 4112 shards: at most 4096 are possible/);
@@ -107,7 +119,10 @@ test('growths that do not fit are refused', () => {
 
 const open = (client: string): Command => ({ kind: 'raise_epoch', volumeId: ID, client });
 const release = (attachEpoch: number): Command => ({ kind: 'release_volume', volumeId: ID, attachEpoch });
-const attachment = (state: ClusterState): readonly [string | null, number] => [volumeOf(state).attachedTo, volumeOf(state).attachEpoch];
+const attachment = (state: ClusterState): readonly [string | null, number] => [
+  volumeOf(state).attachedTo,
+  volumeOf(state).attachEpoch,
+];
 
 test('an open for writing is remembered until the same epoch is released', () => {
   const fresh = withVolume(GiB);
@@ -172,8 +187,14 @@ test('the new commands survive encoding, with and without what is optional', () 
     { kind: 'delete_volume', volumeId: ID, force: true },
   ];
   for (const command of commands) assert.equal(decodeCommand(encodeCommand(command)), command);
-  assert.throws(() => decode(`{"version":1,"kind":"raise_epoch","volumeId":1,"client":"two words"}`), /no command of this version/);
-  assert.throws(() => decode(`{"version":1,"kind":"resize_volume","volumeId":1,"sizeBytes":4096,"shards":[]}`), /no command of this version/);
+  assert.throws(
+    () => decode(`{"version":1,"kind":"raise_epoch","volumeId":1,"client":"two words"}`),
+    /no command of this version/,
+  );
+  assert.throws(
+    () => decode(`{"version":1,"kind":"resize_volume","volumeId":1,"sizeBytes":4096,"shards":[]}`),
+    /no command of this version/,
+  );
 });
 
 test.run();

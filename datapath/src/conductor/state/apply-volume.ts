@@ -50,7 +50,11 @@ export function resizeVolume(state: ClusterState, command: KindOf<'resize_volume
   if (volume === undefined) return refused(state, 'NOT_FOUND', `volume ${command.volumeId} does not exist`);
   const { name, sizeBytes, shardSizeBytes, replicaCount } = volume;
   if (sizeBytes !== command.fromSizeBytes)
-    return refused(state, 'INVALID_STATE', `volume "${name}" has ${sizeBytes} bytes, the growth was planned from ${command.fromSizeBytes}`);
+    return refused(
+      state,
+      'INVALID_STATE',
+      `volume "${name}" has ${sizeBytes} bytes, the growth was planned from ${command.fromSizeBytes}`,
+    );
   if (command.sizeBytes <= sizeBytes)
     return refused(state, 'INVALID_ARGUMENT', `cannot shrink volume "${name}" from ${sizeBytes} to ${command.sizeBytes} bytes`);
   const shape = { ...command, shardSizeBytes, replicaCount, firstShard: volume.shards.length };

@@ -90,7 +90,10 @@ export class BlockHistory {
 
   /** From now on there may be requests up to this size; what is new holds zeros. */
   grow(sizeBytes: number): void {
-    assert(sizeBytes % SECTOR_BYTES === 0 && sizeBytes >= this.#sizeBytes, `a volume of ${this.#sizeBytes} bytes cannot become one of ${sizeBytes}`);
+    assert(
+      sizeBytes % SECTOR_BYTES === 0 && sizeBytes >= this.#sizeBytes,
+      `a volume of ${this.#sizeBytes} bytes cannot become one of ${sizeBytes}`,
+    );
     this.#sizeBytes = sizeBytes;
   }
 

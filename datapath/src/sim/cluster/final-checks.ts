@@ -38,7 +38,9 @@ export async function checkEverything(cluster: SimCluster, volumes: readonly Vol
   for (const volume of volumes) {
     const auditor = await volume.opened('auditor', true);
     if (auditor.device!.sizeBytes < volume.sizeBytes)
-      throw new Violation(`${volume.shape.name} has ${auditor.device!.sizeBytes} bytes, although it was resized to ${volume.sizeBytes}`);
+      throw new Violation(
+        `${volume.shape.name} has ${auditor.device!.sizeBytes} bytes, although it was resized to ${volume.sizeBytes}`,
+      );
     await auditor.process.perform(() => readBack(auditor));
   }
   for (const client of volumes.flatMap((volume) => volume.livingClients)) {

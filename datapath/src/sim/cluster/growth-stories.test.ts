@@ -8,8 +8,12 @@ import { EIO } from '../../world/completion.ts';
 import { growVolume } from './grow-volume.ts';
 import { tell, type Story } from './testing/story.ts';
 
-const grow = ({ cluster, volume }: Story, sizeBytes: number): Promise<boolean> =>
-  cluster.ask((world) => growVolume(world, volume, sizeBytes));
+/** Returns when the writer has learnt of it. */
+async function grow({ cluster, volume, writer }: Story, sizeBytes: number): Promise<boolean> {
+  const hasGrown = await cluster.ask((world) => growVolume(world, volume, sizeBytes));
+  await cluster.sim.run(() => writer.device!.sizeBytes === sizeBytes, { withinMs: 10_000 });
+  return hasGrown;
+}
 
 test('a volume grows into further shards under load, and the same device writes there', async () => {
   await tell({ seed: 1101, sizeBytes: 64 * MiB + 20 * KiB }, async (story) => {
@@ -67,7 +71,10 @@ test('a secondary that is cut off during the growth does not hold it up, and fol
     const { cluster, writer, pass } = story;
     const [secondary] = await cluster.secondariesOf('story', 0);
     writer.run(4);
-    cluster.sim.network.partition([secondary!.host], [...cluster.stores, cluster.conductor].map((node) => node.host).filter((host) => host !== secondary!.host));
+    cluster.sim.network.partition(
+      [secondary!.host],
+      [...cluster.stores, cluster.conductor].map((node) => node.host).filter((host) => host !== secondary!.host),
+    );
     assert.is(await grow(story, 96 * MiB), true);
     assert.is(await story.write(32 * MiB, 64 * KiB), 0);
     await pass(2_500);
@@ -104,8 +111,10 @@ test('a writer that was detached writes nothing any more, and the conductor know
     assert.is(writer.isFenced, true);
     const second = await volume.opened('second', false);
     assert.is(await story.write(0, 4 * KiB, second), 0);
+    assert.is((await cluster.getVolume('story')).attached_to, 'unknown');
     await cluster.sim.settle(second.process.later(0, 'close', () => second.close()));
     assert.is((await cluster.getVolume('story')).attached_to, null, 'closed');
+    second.die();
   });
 });
 

@@ -268,7 +268,7 @@ export type StorageClusterStatus = Infer<typeof status>;
 export const STORAGE_CLUSTER: Kind<StorageClusterSpec, StorageClusterStatus> = {
   kind: 'StorageCluster',
   plural: 'storageclusters',
-  shortNames: ['pfc'],
+  shortNames: ['pfcl'],
   description: 'A replicated block store on hosts of this Kubernetes cluster.',
   spec,
   status,

@@ -4,6 +4,7 @@ import { parseFlags, type CommandSpec } from '@pureflash/datapath/cli';
 import type { World } from '@pureflash/datapath/world';
 import { parseClusterFile, type ClusterFile } from '../cluster-file.ts';
 import { dataFolder, exportSocket, FIRST_HOST_NUMBER, HOSTS_MAX, type DataFolder } from '../host-paths.ts';
+import type { InstanceReport } from '../instances.ts';
 import { LocalCluster, type LocalWish } from '../local-cluster.ts';
 import { DATA_FLAG } from './data-flag.ts';
 import { askSupervisor, serveSupervisor } from './supervisor-control.ts';
@@ -126,6 +127,7 @@ class Supervisor {
     const onNotice: UpReport['notice'] = (report, notice) => {
       this.#report.notice(report, notice);
       if (notice === 'exited' || notice === 'disconnected') this.#somethingHappened.resolve();
+      if (notice === 'exited') void this.#sayLastLine(report);
     };
     try {
       return await LocalCluster.open(this.#world, {
@@ -143,6 +145,11 @@ class Supervisor {
         cause: error,
       });
     }
+  }
+
+  async #sayLastLine({ name, logPath }: InstanceReport): Promise<void> {
+    const [line = ''] = await this.#terminal.tail(logPath, 1).catch(() => []); // The log is a help, no more.
+    if (this.#report.isNews(`${name} said`, line)) this.#terminal.out(`    its log ends: ${line}`);
   }
 
   /** Rounds until it is told to stop; an edit of the file ends the waiting of a round. Errors: a spec that is refused in the first round. */

@@ -1,6 +1,6 @@
 // Views written down by hand, for tests of the plan: a cluster of three nodes, told in few words.
 import { parse } from '../../api/validate.ts';
-import { STORAGE_CLUSTER } from '../../api/v1alpha1/index.ts';
+import { STORAGE_CLUSTER } from '../../api/v1alpha1/kinds.ts';
 import type { StorageClusterSpec } from '../../api/v1alpha1/storage-cluster.ts';
 import type { Json, JsonObject } from '@pureflash/datapath/base';
 import type { ClusterPlan } from '../cluster-plan.ts';
@@ -62,6 +62,7 @@ export function viewOf(patch: Partial<ClusterView> = {}): ClusterView {
     spec: specOf(),
     maintenanceEndMs: null,
     isDeleting: false,
+    isRemoving: false,
     wasMade: false,
     nodes: [1, 2, 3].map((number) => nodeOf(number)),
     discovery: new Map(),

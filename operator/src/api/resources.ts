@@ -10,5 +10,5 @@ export {
   type Resource,
 } from './objects.ts';
 export { check, parse, type Problem } from './validate.ts';
-export { KINDS, STORAGE_CLUSTER, STORE, VOLUME } from './v1alpha1/index.ts';
-export { crdFiles } from './write-crds.ts';
+export { KINDS, STORAGE_CLUSTER, STORE, VOLUME } from './v1alpha1/kinds.ts';
+export { crdFiles, crdTemplates } from './write-crds.ts';

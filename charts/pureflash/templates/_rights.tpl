@@ -1,0 +1,52 @@
+{{- /*
+What the operator does at the API server, and nothing else: a test runs it with exactly this and holds each verb against what was used.
+Server-side apply of an object that is not there needs create beside patch. An owner reference that blocks the owner's deletion needs
+the right to update the owner's finalizers where the API server enforces that.
+*/ -}}
+{{- define "pureflash.namespacedRules" -}}
+- apiGroups: [pureflash.io]
+  resources: [storageclusters]
+  verbs: [list, watch, patch]
+- apiGroups: [pureflash.io]
+  resources: [storageclusters/finalizers]
+  verbs: [update]
+- apiGroups: [pureflash.io]
+  resources: [storageclusters/status, stores/status]
+  verbs: [patch]
+- apiGroups: [pureflash.io]
+  resources: [stores]
+  verbs: [list, watch, create, patch]
+- apiGroups: [pureflash.io]
+  resources: [volumes]
+  verbs: [list, watch]
+- apiGroups: ['']
+  resources: [configmaps, services]
+  verbs: [list, watch, create, patch]
+- apiGroups: ['']
+  resources: [pods]
+  verbs: [list, watch, create, delete]
+- apiGroups: ['']
+  resources: [persistentvolumeclaims]
+  verbs: [list, watch, delete]
+- apiGroups: [apps]
+  resources: [statefulsets]
+  verbs: [list, watch, create, patch, delete]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [list, watch, create, patch, delete]
+- apiGroups: [monitoring.coreos.com]
+  resources: [servicemonitors]
+  verbs: [list, watch, create, patch, delete]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end }}
+
+{{- define "pureflash.clusterWideRules" -}}
+- apiGroups: ['']
+  resources: [nodes]
+  verbs: [list, watch]
+- apiGroups: ['']
+  resources: [persistentvolumes]
+  verbs: [list, watch, create, delete]
+{{- end }}

@@ -1,0 +1,143 @@
+// The reconciler of Volume: observe -> plan -> act at the conductor -> report.
+import type { ConductorClient } from '@pureflash/datapath/api';
+import { errorCodeOf, formatErrorChain } from '@pureflash/datapath/base';
+import { API_VERSION } from '../api/crd.ts';
+import type { KubeObject, Resource } from '../api/objects.ts';
+import type { VolumeSpec, VolumeStatus } from '../api/v1alpha1/volume.ts';
+import { setFinalizer } from '../cluster/finalizer.ts';
+import type { StorageCluster } from '../cluster/observe.ts';
+import { isSame } from '../cluster/status-text.ts';
+import type { KubeClient } from '../kube/client.ts';
+import { setCondition } from '../runtime/conditions.ts';
+import type { Outcome } from '../runtime/controller.ts';
+import type { Inventory } from '../runtime/inventory.ts';
+import type { VolumeFeed } from './feed.ts';
+import { planVolume, type VolumeFacts, type VolumePlan, type VolumeView } from './plan-volume.ts';
+
+export type Volume = Resource<VolumeSpec, VolumeStatus>;
+
+export const VOLUME_FINALIZER = 'pureflash.io/volume';
+
+export interface VolumePorts {
+  readonly client: KubeClient;
+  readonly inventory: Inventory;
+  readonly feed: VolumeFeed;
+  /** RFC 3339. */
+  now(): string;
+}
+
+export class VolumeReconciler {
+  readonly #ports: VolumePorts;
+
+  constructor(ports: VolumePorts) {
+    this.#ports = ports;
+  }
+
+  /** `key`: "namespace/name". */
+  readonly reconcile = async (key: string, signal: AbortSignal): Promise<Outcome> => {
+    const { client, inventory, feed } = this.#ports;
+    const [namespace, name] = key.split('/') as [string, string];
+    const volume = inventory.get({ apiVersion: API_VERSION, kind: 'Volume', namespace, name }) as Volume | null;
+    if (volume === null) return {};
+    const isDeleting = volume.metadata.deletionTimestamp !== undefined;
+    const isHeld = volume.metadata.finalizers?.includes(VOLUME_FINALIZER) === true;
+    if (isDeleting && !isHeld) return {};
+    if (!isDeleting && !isHeld) await setFinalizer(client, volume, VOLUME_FINALIZER, true, signal);
+    const clusterKey = `${namespace}/${volume.spec.clusterName}`;
+    const cluster = inventory.get({ apiVersion: API_VERSION, kind: 'StorageCluster', namespace, name: volume.spec.clusterName });
+    const endpoints = (cluster as StorageCluster | null)?.status?.endpoints ?? [];
+    const listing = endpoints.length === 0 ? null : await feed.listing(clusterKey, endpoints);
+    const view = viewOf(volume, cluster !== null, listing);
+    const plan = planVolume(view);
+    let hasActed = false;
+    try {
+      hasActed = plan.action.kind !== 'none' && (await act(() => feed.client(endpoints), name, plan));
+    } catch (error) {
+      await this.#report(volume, refused(plan, error), view.found, signal);
+      throw error;
+    }
+    if (hasActed) await feed.refresh(clusterKey);
+    const found = hasActed ? ((await feed.listing(clusterKey, endpoints))?.get(name) ?? null) : view.found;
+    if (plan.action.kind === 'release') {
+      await setFinalizer(client, volume, VOLUME_FINALIZER, false, signal);
+      return {};
+    }
+    await this.#report(
+      volume,
+      hasActed ? planVolume({ ...view, found, volumeId: view.volumeId ?? found?.id ?? null }) : plan,
+      found,
+      signal,
+    );
+    return hasActed || plan.action.kind !== 'none' ? { requeueAfterMs: 1_000 } : {};
+  };
+
+  async #report(volume: Volume, plan: VolumePlan, found: VolumeFacts | null, signal: AbortSignal): Promise<void> {
+    const { client, now } = this.#ports;
+    const observedGeneration = volume.metadata.generation ?? 0;
+    const before = volume.status;
+    const isKnown = found !== null && plan.condition.reason !== 'NameTaken';
+    const volumeId = before?.volumeId ?? (isKnown ? found.id : undefined);
+    const status: VolumeStatus = {
+      observedGeneration,
+      phase: plan.phase,
+      conditions: setCondition(before?.conditions ?? [], { ...plan.condition, observedGeneration }, now()),
+      volumeName: volume.metadata.name,
+      ...(volumeId === undefined ? {} : { volumeId }),
+      ...(isKnown ? { sizeBytes: found.sizeBytes } : {}),
+      ...(isKnown && found.attachedTo !== null ? { attachedTo: found.attachedTo } : {}),
+      ...(before?.claim === undefined ? {} : { claim: before.claim }),
+    };
+    if (isSame(before, status)) return;
+    const { apiVersion, kind, metadata } = volume;
+    const bare: KubeObject = { apiVersion, kind, metadata: { name: metadata.name, namespace: metadata.namespace! } };
+    await client.applyStatus({ ...bare, status }, { signal });
+  }
+}
+
+function viewOf(volume: Volume, isClusterThere: boolean, listing: ReadonlyMap<string, VolumeFacts> | null): VolumeView {
+  const { clusterName } = volume.spec;
+  const unavailable = isClusterThere
+    ? { reason: 'ClusterNotReady', message: `no conductor of StorageCluster ${clusterName} answers` }
+    : { reason: 'NoCluster', message: `there is no StorageCluster ${clusterName} in this namespace` };
+  return {
+    spec: volume.spec,
+    isDeleting: volume.metadata.deletionTimestamp !== undefined,
+    volumeId: volume.status?.volumeId ?? null,
+    cluster: listing === null ? { isThere: false, ...unavailable } : { isThere: true },
+    found: listing?.get(volume.metadata.name) ?? null,
+  };
+}
+
+/** What the conductor would not do, in its words. */
+function refused(plan: VolumePlan, error: unknown): VolumePlan {
+  const reason = errorCodeOf(error)
+    .split('_')
+    .map((word) => `${word[0]}${word.slice(1).toLowerCase()}`)
+    .join('');
+  return { ...plan, condition: { type: 'Ready', status: 'False', reason, message: formatErrorChain(error) } };
+}
+
+/** Whether something was done. Each may be done twice: what is there already, or gone already, is no error. */
+async function act(conductor: () => ConductorClient, name: string, { action }: VolumePlan): Promise<boolean> {
+  switch (action.kind) {
+    case 'create':
+      await conductor()
+        .createVolume(name, { sizeBytes: action.sizeBytes, replicaCount: action.replicas })
+        .catch(unless('ALREADY_EXISTS'));
+      return true;
+    case 'grow':
+      await conductor().resizeVolume(name, action.sizeBytes);
+      return true;
+    case 'delete':
+      await conductor().deleteVolume(name).catch(unless('NOT_FOUND'));
+      return true;
+    default:
+      return false;
+  }
+}
+
+const unless =
+  (code: string) =>
+  (error: unknown): void => {
+    if (errorCodeOf(error) !== code) throw error;
+  };
