@@ -7,9 +7,8 @@ import { COMPONENTS, type Component } from './programs.ts';
 
 const ROOT = resolve(import.meta.dirname, '..');
 
-/** The folder with the files of the image, made anew. */
-export async function bundle(component: Component): Promise<string> {
-  const folder = join(ROOT, 'build/images', component.name);
+/** Makes the folder with the files of the image anew; answers it. */
+export async function bundle(component: Component, folder = join(ROOT, 'build/images', component.name)): Promise<string> {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   await build({

@@ -83,7 +83,8 @@ export class LocalUp {
 
   async waitForStatus(what: string, isReached: (status: StatusSeen) => boolean): Promise<StatusSeen> {
     return waitFor(what, PATIENCE_MS, async () => {
-      if (typeof this.#child?.exitCode === 'number') throw new Error(`pureflash up ended; it said:\n${readFileSync(this.logPath, 'utf8')}`);
+      if (typeof this.#child?.exitCode === 'number')
+        throw new Error(`pureflash up ended; it said:\n${readFileSync(this.logPath, 'utf8')}`);
       const status = await this.status();
       return isReached(status) ? status : null;
     });

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { sayWhy } from '../local/say-why.ts';
 import { waitFor } from '../local/wait-for.ts';
 import { useControlPlane, useNodes } from '../kube/suite.ts';
-import { buildOperatorImage, CHART, QUICKSTART, RELEASE, RELEASE_NAMESPACE } from './chart-rig.ts';
+import { buildOperatorImage, CHART, QUICKSTART, RELEASE, RELEASE_NAMESPACE, VOLUME } from './chart-rig.ts';
 import { buildImage, clusterSeen, IMAGE, NAMESPACE, waitForCondition } from './operator-rig.ts';
 
 const OPERATOR_IMAGE = 'localhost/pureflash-operator:0.1.0';
@@ -65,6 +65,11 @@ test('the quickstart comes to Ready', async () => {
   await waitForCondition(plane(), 'quickstart', 'Ready', 'True', 120_000);
   console.log(`      Ready after ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
   assert.equal((await clusterSeen(plane(), 'quickstart'))!.status!.stores, { wanted: 3, ready: 3, upgraded: 3 });
+});
+
+test('the volume of the examples comes to Ready', async () => {
+  await plane().kubectl('apply', '-n', NAMESPACE, '-f', VOLUME);
+  await plane().kubectl('wait', '--for=condition=Ready', 'pfv/demo', '-n', NAMESPACE, '--timeout=60s');
 });
 
 test('an upgrade of the release leaves daemons alone', async () => {

@@ -1,4 +1,4 @@
-// deadline: 300s
+// deadline: 400s
 // needs: kube openssl setpriv
 // The chart's rights are enough and no more: the operator runs under its service account through the whole life of clusters, the API server's
 // audit log shows no refusal, and every verb that the chart grants was used. Then verbs are taken away one by one, and it is noticed.
@@ -7,7 +7,7 @@ import * as assert from 'uvu/assert';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { KINDS } from '@pureflash/operator/api';
+import { API_VERSION, KINDS } from '@pureflash/operator/api';
 import { sayWhy } from '../local/say-why.ts';
 import { waitFor } from '../local/wait-for.ts';
 import { useControlPlane } from '../kube/suite.ts';
@@ -102,6 +102,15 @@ test('what is not wanted any more goes, and so does a cluster', async () => {
   await waitFor('the budget to go', PATIENCE_MS, async () => ((await objects('pdb', ours)).length === 3 ? true : null));
   await plane().kubectl('delete', 'pfcl', 'files', ...HERE, '--wait=false');
   await waitFor('the cluster to go', PATIENCE_MS, async () => ((await clusterSeen(plane(), 'files')) === null ? true : null));
+});
+
+test('it answers for a Volume', async () => {
+  const volume = { apiVersion: API_VERSION, kind: 'Volume', metadata: meta('v1', {}) };
+  await plane().apply([{ ...volume, spec: { clusterName: 'devices', size: '1Gi' } }]);
+  await waitFor('its status', PATIENCE_MS, async () => {
+    const seen = (await plane().find('pfv/v1', ...HERE)) as { status?: { phase: string }; metadata: { finalizers?: string[] } };
+    return seen.metadata.finalizers?.length === 1 && seen.status !== undefined ? true : null;
+  });
 });
 
 test('nothing was refused', () => {

@@ -204,6 +204,13 @@ test('the same release comes back to what it left', async () => {
   assert.is((await live('storagecluster/beside', ...HERE))!.metadata.uid, before!.metadata.uid);
 });
 
+test('a release of another name has to say that it takes over', async () => {
+  await plane().helm('uninstall', RELEASE, ...HERE);
+  const flags = ['install', 'other', CHART, ...HERE];
+  assert.match(await refusalOf(plane().helm(...flags)), 'invalid ownership metadata');
+  await plane().helm(...flags, '--take-ownership');
+});
+
 const inNamespace = (object: Rendered, namespace: string): Rendered => ({
   ...object,
   metadata: { ...object.metadata, namespace },

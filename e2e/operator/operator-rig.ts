@@ -17,7 +17,7 @@ export const NAMESPACE = 'storage';
 
 /** A docker archive with the daemons. */
 export async function buildImage(file: string, name = IMAGE): Promise<void> {
-  const folder = await bundle(COMPONENTS[0]!);
+  const folder = await bundle(COMPONENTS[0]!, `${file}.programs`);
   const libraries = nodeFiles().filter((each) => each.path !== '/bin/node');
   const programs = readdirSync(folder).map((each) => ({
     path: `${PROGRAM_FOLDER}/${each}`,

@@ -1,7 +1,6 @@
 // What the main files of the daemons share: settings, log, control socket, signals, exit code.
-import { readFile } from 'node:fs/promises';
 import { exitCodeOf } from '../api/errors.ts';
-import { errorCodeOf, formatErrorChain, PfError } from '../base/errors.ts';
+import { errorCodeOf, formatErrorChain } from '../base/errors.ts';
 import type { JsonObject } from '../base/json.ts';
 import { watchConfig } from '../cli/config-watch.ts';
 import { openDaemonControl } from '../cli/daemon-control.ts';
@@ -11,15 +10,11 @@ import type { CommandSpec, FlagSpec, FlagValues } from '../cli/flag-spec.ts';
 import type { Logger, LogLevel } from '../world/log.ts';
 import { jsonLogger } from '../world/node/console-log.ts';
 import type { World } from '../world/world.ts';
+import { readConfigFile } from './read-config-file.ts';
 
 type DaemonFlags = typeof DAEMON_FLAGS & Record<string, FlagSpec>;
 
-interface CommonFlags {
-  readonly control?: string;
-  readonly config?: string;
-  readonly watchConfig: boolean;
-  readonly logLevel: LogLevel;
-}
+type CommonFlags = FlagValues<typeof DAEMON_FLAGS>;
 
 export interface RunningDaemon<Flags extends Record<string, FlagSpec>> {
   readonly world: World;
@@ -77,11 +72,5 @@ async function serve<Flags extends DaemonFlags>(
   void daemon.failed?.then(async (error) => {
     process.exitCode = exitCodeOf(errorCodeOf(error));
     await stop();
-  });
-}
-
-async function readConfigFile(path: string): Promise<string> {
-  return readFile(path, 'utf8').catch((error: unknown) => {
-    throw new PfError('NOT_FOUND', `cannot read the configuration file ${path}`, { cause: error });
   });
 }

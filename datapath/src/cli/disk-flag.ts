@@ -4,6 +4,7 @@ import { parseSize } from '../base/sizes.ts';
 export interface NamedDisk {
   readonly path: string;
   readonly createSizeBytes?: number;
+  readonly mayErase?: boolean;
 }
 
 /** Errors: INVALID_ARGUMENT. */

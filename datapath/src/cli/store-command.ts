@@ -34,7 +34,11 @@ export const STORE_COMMAND = {
       choices: ['blank', 'never', 'force'],
       default: 'blank',
     },
-    erase: { kind: 'list', help: 'with --format force: each disk again, to confirm that it may be erased', placeholder: 'PATH' },
+    erase: {
+      kind: 'list',
+      help: 'a disk that may be formatted although it holds something, once; with --format force: each disk again',
+      placeholder: 'PATH',
+    },
     legacyClients: { kind: 'boolean', help: 'serve protocol version 1 clients, which carry no token' },
     busyPollUs: BUSY_POLL_FLAG,
     recoveryParallel: {
@@ -56,8 +60,11 @@ export const STORE_COMMAND = {
 
 /** Reads PATH[=SIZE]. Forced formatting wants every path confirmed. Errors: INVALID_ARGUMENT. */
 export function disksOf(texts: readonly string[], isForced: boolean, confirmed: readonly string[]): NamedDisk[] {
-  const disks = texts.map(parseDiskFlag);
-  const unconfirmed = disks.find(({ path }) => isForced && !confirmed.includes(path));
+  const disks = texts.map((text) => ({ ...parseDiskFlag(text), mayErase: confirmed.includes(parseDiskFlag(text).path) }));
+  const unknown = confirmed.find((path) => !disks.some((disk) => disk.path === path));
+  if (unknown !== undefined)
+    throw new PfError('INVALID_ARGUMENT', `--erase ${unknown} names no disk of --disk; write it as it stands there`);
+  const unconfirmed = disks.find((disk) => isForced && !disk.mayErase);
   if (unconfirmed === undefined) return disks;
   throw new PfError(
     'INVALID_ARGUMENT',

@@ -15,6 +15,8 @@ export interface DiskSpec {
   readonly path: string;
   /** Files: create or grow to this size. */
   readonly createSizeBytes?: number;
+  /** What is on it may be lost: it is formatted, unless it is a disk of this store already. So it is erased once, not at every start. */
+  readonly mayErase?: boolean;
 }
 
 export class StoreDisks {
@@ -40,10 +42,12 @@ export class StoreDisks {
       }
       const owners: (StoreUuid | null)[] = [];
       for (const device of devices) owners.push(await ownerOf(world, device, policy));
-      const storeUuid = commonOwner(devices, owners) ?? asStoreUuid(world.random.uuid());
+      const mayErase = specs.map((spec) => policy !== 'never' && spec.mayErase === true);
+      const known = commonOwner(devices, owners, mayErase);
+      const storeUuid = known ?? asStoreUuid(world.random.uuid());
       for (const [index, device] of devices.entries()) {
-        if (owners[index] !== null && policy !== 'force') continue;
-        await DiskStore.format(world, device, { storeUuid, isForced: policy === 'force' });
+        if (owners[index] === storeUuid && policy !== 'force') continue;
+        await DiskStore.format(world, device, { storeUuid, isForced: policy === 'force' || mayErase[index]! });
         world.log.info('formatted a disk', { disk: device.path, storeUuid });
       }
       const disks: DiskStore[] = [];
@@ -85,10 +89,17 @@ async function ownerOf(world: World, device: Disk, policy: FormatPolicy): Promis
   }
 }
 
-function commonOwner(devices: readonly Disk[], owners: readonly (StoreUuid | null)[]): StoreUuid | null {
+/** Disks that may be erased have a say only where no other has one: then they are this store's. */
+function commonOwner(
+  devices: readonly Disk[],
+  owners: readonly (StoreUuid | null)[],
+  mayErase: readonly boolean[],
+): StoreUuid | null {
+  const isLasting = (index: number): boolean => owners[index] !== null && mayErase[index] !== true;
+  const hasLasting = devices.some((_, index) => isLasting(index));
   let first = -1;
   for (const [index, owner] of owners.entries()) {
-    if (owner === null) continue;
+    if (owner === null || (hasLasting && !isLasting(index))) continue;
     if (first < 0) first = index;
     if (owner === owners[first]) continue;
     throw new PfError(
