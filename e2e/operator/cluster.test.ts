@@ -5,7 +5,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { MiB, type JsonObject } from '@pureflash/datapath/base';
@@ -73,7 +73,10 @@ test('a Volume that is applied takes checked load through NBD', async () => {
   await waitForVolume('v1', (seen) => seen.phase === 'Ready' && seen.sizeBytes === 256 * MiB);
   const conductor = (await clusterSeen(plane(), 'demo'))!.status!.endpoints![0]!;
   const socket = join(folder, 'v1.sock');
-  front = spawn(join(BIN, 'nbd-serve'), ['volume:v1', '--unix', socket, '--conductor', conductor], {
+  const secret = await plane().kubectl('get', 'secret', 'demo-api-token', '-n', NAMESPACE, '-o', 'jsonpath={.data.token}');
+  const tokenFile = join(folder, 'token');
+  writeFileSync(tokenFile, atob(secret), { mode: 0o600 });
+  front = spawn(join(BIN, 'nbd-serve'), ['volume:v1', '--unix', socket, '--conductor', conductor, '--token-file', tokenFile], {
     stdio: ['ignore', 'ignore', 'inherit'],
   });
   const uri = `nbd+unix:///?socket=${socket}`;

@@ -8,13 +8,14 @@ const PATIENCE_MS = 2_000;
 /** Names that a condition shows. */
 const MAX_NAMES = 5;
 
-/** Null: nobody answers at these addresses. */
+/** `token`: of the cluster's APIs, where it has one. Null: nobody answers at these addresses. */
 export async function readControl(
   world: Pick<World, 'http' | 'clock' | 'random'>,
   addresses: readonly string[],
+  token: string | null = null,
 ): Promise<ControlView | null> {
   if (addresses.length === 0) return null;
-  const client = new ConductorClient(world, addresses, { unreachableMs: PATIENCE_MS });
+  const client = new ConductorClient(world, addresses, { unreachableMs: PATIENCE_MS, ...(token === null ? {} : { token }) });
   const options = { deadlineMs: PATIENCE_MS };
   try {
     const [cluster, stores, disks, volumes] = await Promise.all([

@@ -13,6 +13,7 @@ import { placeConductors } from '../plan/conductors.ts';
 import { planCluster } from '../plan/plan-cluster.ts';
 import type { ClusterView } from '../plan/view.ts';
 import type { Outcome } from '../runtime/controller.ts';
+import type { ApiTokens } from './api-tokens.ts';
 import { readControl } from './control.ts';
 import { execute } from './execute.ts';
 import { setFinalizer } from './finalizer.ts';
@@ -29,6 +30,7 @@ export interface ClusterPorts {
   readonly world: Pick<World, 'http' | 'clock' | 'random' | 'log' | 'sha256'>;
   readonly client: KubeClient;
   readonly inventory: Inventory;
+  readonly tokens: ApiTokens;
   times(): Times & { readonly now: string };
   /** Tells people: an event on the cluster. */
   tell(cluster: StorageCluster, type: 'Normal' | 'Warning', reason: string, message: string): void;
@@ -53,8 +55,10 @@ export class ClusterReconciler {
     const frame = { name, namespace, uid: cluster.metadata.uid ?? '', spec: cluster.spec, hash: this.#hash };
     const isHeld = cluster.metadata.finalizers?.includes(FINALIZER) === true;
     if (cluster.metadata.deletionTimestamp === undefined && !isHeld) await setFinalizer(client, cluster, FINALIZER, true, signal);
-    const view = await this.#observe(cluster, frame);
+    const view = await this.#observe(cluster, frame, signal);
     const plan = planCluster(view, this.#hash);
+    // Pods cannot start without it.
+    if (plan.action === 'run') await this.#ports.tokens.ensure(frame, signal);
     const times = this.#ports.times();
     const looks = inventory.list('v1', 'Pod', namespace, selectorOf(frame, 'discovery'));
     const options = {
@@ -69,21 +73,24 @@ export class ClusterReconciler {
     const stamp = { generation: cluster.metadata.generation ?? 0, now: times.now };
     await this.#report(cluster, frame, view, plan, looks, stamp, signal);
     await executed;
-    if (plan.action === 'remove' && isHeld && isRemoved(frame, inventory))
+    if (plan.action === 'remove' && isHeld && isRemoved(frame, inventory)) {
       await setFinalizer(client, cluster, FINALIZER, false, signal);
+      this.#ports.tokens.forget(frame.uid);
+    }
     if (!isNoted) return { requeueAfterMs: 0 };
     return plan.lookAgainMs === null ? {} : { requeueAfterMs: plan.lookAgainMs };
   };
 
   /** The conductors are asked where the plan would have them. */
-  async #observe(cluster: StorageCluster, frame: ClusterFrame): Promise<ClusterView> {
-    const { world, inventory } = this.#ports;
+  async #observe(cluster: StorageCluster, frame: ClusterFrame, signal: AbortSignal): Promise<ClusterView> {
+    const { world, inventory, tokens } = this.#ports;
     const times = this.#ports.times();
     const without = observe(cluster, frame, inventory, null, times);
     const running = placeConductors(without).instances.filter((each) => without.conductors.has(each.ordinal));
     const control = await readControl(
       world,
       running.map((each) => formatHostPort(each.address, each.port)),
+      await tokens.get(frame, signal),
     );
     return observe(cluster, frame, inventory, control, times);
   }

@@ -3,6 +3,7 @@ import type { World } from '@pureflash/datapath/world';
 import { API_VERSION, GROUP } from '../api/crd.ts';
 import type { KubeObject } from '../api/objects.ts';
 import type { StorageCluster } from '../cluster/observe.ts';
+import { ApiTokens } from '../cluster/api-tokens.ts';
 import { ClusterReconciler } from '../cluster/reconciler.ts';
 import { CLUSTER_LABEL } from '../manifests/builders.ts';
 import { Controller, keyOfRef } from '../runtime/controller.ts';
@@ -91,9 +92,11 @@ export class KubeOperator {
     const client = fencedClient(this.#kube.client, this.#election);
     const events = new EventRecorder(client, this.#world, { controller: `${GROUP}/operator`, instance: this.#kube.identity });
     this.#events = events;
+    const tokens = new ApiTokens(this.#world, client);
     const clusters = new ClusterReconciler({
       world: this.#world,
       client,
+      tokens,
       inventory: this.#inventory,
       times: () => timesOf(this.#world),
       tell: (cluster, type, reason, note) => {
@@ -109,12 +112,12 @@ export class KubeOperator {
     controller.watch(this.#inventory.of('v1', 'Node'), () =>
       [...this.#inventory.of(API_VERSION, 'StorageCluster').values()].map((each) => keyOfRef(refOf(each))),
     );
-    this.#controllers.push(controller, this.#volumeController(client));
+    this.#controllers.push(controller, this.#volumeController(client, tokens));
     for (const each of this.#controllers) each.start(this.#election.signal);
     log.info('this operator leads');
   }
 
-  #volumeController(client: KubeClient): Controller {
+  #volumeController(client: KubeClient, tokens: ApiTokens): Controller {
     const volumes = this.#inventory.of(API_VERSION, 'Volume');
     const keysOfCluster = (cluster: string): string[] =>
       [...volumes.values()]
@@ -125,7 +128,15 @@ export class KubeOperator {
       for (const key of keys) controller.enqueue(key);
     });
     this.#feed = feed;
-    const reconciler = new VolumeReconciler({ client, inventory: this.#inventory, feed, now: () => timesOf(this.#world).now });
+    const hash = (text: string): string => this.#world.sha256(new TextEncoder().encode(text));
+    const reconciler = new VolumeReconciler({
+      client,
+      inventory: this.#inventory,
+      feed,
+      tokens,
+      hash,
+      now: () => timesOf(this.#world).now,
+    });
     const controller = new Controller(this.#world, { name: 'Volume', reconcile: reconciler.reconcile });
     controller.watch(volumes);
     controller.watch(this.#inventory.of(API_VERSION, 'StorageCluster'), (ref, object, before) =>

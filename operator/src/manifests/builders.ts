@@ -2,5 +2,5 @@
 export * from './cluster-frame.ts';
 export { conductorSet, stateClaimName, stateVolume, stateVolumeName } from './conductors.ts';
 export { discoveryName, discoveryPod } from './discovery.ts';
-export { budget, conductorService, liveConfig, monitors, storesService } from './shared.ts';
+export { apiToken, budget, conductorService, liveConfig, monitors, storesService } from './shared.ts';
 export { storeResource, storeSet } from './stores.ts';

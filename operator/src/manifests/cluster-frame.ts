@@ -88,6 +88,8 @@ export function shortName(hash: Hash, name: string): string {
 export const conductorName = (frame: ClusterFrame): string => shortName(frame.hash, `${frame.name}-conductor`);
 export const storeName = (frame: ClusterFrame, node: string): string => shortName(frame.hash, `${frame.name}-store-${node}`);
 export const storesName = (frame: ClusterFrame): string => shortName(frame.hash, `${frame.name}-stores`);
+/** Of the Secret with the token that every call of the cluster's HTTP APIs carries. */
+export const tokenName = (frame: Pick<ClusterFrame, 'name' | 'hash'>): string => shortName(frame.hash, `${frame.name}-api-token`);
 export const configName = (frame: ClusterFrame): string => shortName(frame.hash, `${frame.name}-config`);
 /** Of the Store resource. */
 export const storeResourceName = (frame: Pick<ClusterFrame, 'name' | 'hash'>, node: string): string =>

@@ -10,7 +10,7 @@ import {
   selectorOf,
   type ClusterFrame,
 } from './cluster-frame.ts';
-import { CONFIG_FOLDER, daemonPod } from './daemon-pod.ts';
+import { CONFIG_FOLDER, daemonPod, TOKEN_FLAG } from './daemon-pod.ts';
 
 const STATE = 'state';
 const STATE_FOLDER = '/var/lib/pureflash';
@@ -62,6 +62,7 @@ export function conductorSet(frame: ClusterFrame, conductors: readonly Wanted<Co
       '--config',
       `${CONFIG_FOLDER}/conductor.json`,
       '--watch-config',
+      ...TOKEN_FLAG,
       '--data',
       STATE_FOLDER,
       '--listen',

@@ -1,9 +1,12 @@
 // What the pods of all daemons have in common. Daemons use the network of their node: their addresses outlive pods, and neither cluster DNS
 // nor service proxies stand between storage and those who need it to start.
-import type { ClusterFrame } from './cluster-frame.ts';
+import { tokenName, type ClusterFrame } from './cluster-frame.ts';
 
 export const PROGRAM_FOLDER = '/opt/pureflash';
 export const CONFIG_FOLDER = '/etc/pureflash';
+export const TOKEN_FOLDER = '/etc/pureflash-token';
+/** What every daemon is started with. */
+export const TOKEN_FLAG = ['--token-file', `${TOKEN_FOLDER}/token`] as const;
 
 const HOST_IP = { name: 'HOST_IP', valueFrom: { fieldRef: { fieldPath: 'status.hostIP' } } };
 
@@ -42,7 +45,11 @@ export function daemonPod(frame: ClusterFrame, parts: DaemonPodParts): object {
       ...parts.tolerations,
     ],
     containers: [containerOf(frame, parts)],
-    volumes: [{ name: 'config', configMap: { name: parts.configName } }, ...parts.volumes],
+    volumes: [
+      { name: 'config', configMap: { name: parts.configName } },
+      { name: 'token', secret: { secretName: tokenName(frame), defaultMode: 0o400 } },
+      ...parts.volumes,
+    ],
   };
 }
 
@@ -75,6 +82,10 @@ function containerOf(frame: ClusterFrame, parts: ContainerParts): object {
           capabilities: { drop: ['ALL'], add: ['DAC_OVERRIDE'] },
           seccompProfile: { type: 'Unconfined' },
         },
-    volumeMounts: [{ name: 'config', mountPath: CONFIG_FOLDER, readOnly: true }, ...parts.mounts],
+    volumeMounts: [
+      { name: 'config', mountPath: CONFIG_FOLDER, readOnly: true },
+      { name: 'token', mountPath: TOKEN_FOLDER, readOnly: true },
+      ...parts.mounts,
+    ],
   };
 }

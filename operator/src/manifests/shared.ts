@@ -10,6 +10,7 @@ import {
   selectorOf,
   shortName,
   storesName,
+  tokenName,
   type ClusterFrame,
 } from './cluster-frame.ts';
 
@@ -24,6 +25,15 @@ export function liveConfig(frame: ClusterFrame, settings: LiveSettings): KubeObj
         'store.json': text({ logLevel: settings.storeLogLevel, recoveryParallel: settings.recoveryParallel }),
       },
     },
+  );
+}
+
+/** Made once; daemons and whoever calls them read it. */
+export function apiToken(frame: ClusterFrame, token: string): KubeObject {
+  return owned(
+    frame,
+    { apiVersion: 'v1', kind: 'Secret', name: tokenName(frame), component: 'config' },
+    { type: 'Opaque', immutable: true, stringData: { token } },
   );
 }
 

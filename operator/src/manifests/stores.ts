@@ -15,7 +15,7 @@ import {
   storesName,
   type ClusterFrame,
 } from './cluster-frame.ts';
-import { CONFIG_FOLDER, daemonPod } from './daemon-pod.ts';
+import { CONFIG_FOLDER, daemonPod, TOKEN_FLAG } from './daemon-pod.ts';
 
 export function storeSet(frame: ClusterFrame, { instance, revision }: Wanted<StoreInstance>): KubeObject {
   const { spec, hash } = frame;
@@ -62,6 +62,7 @@ function argumentsOf(instance: StoreInstance): readonly string[] {
     '--config',
     `${CONFIG_FOLDER}/store.json`,
     '--watch-config',
+    ...TOKEN_FLAG,
     ...instance.disks.flatMap((disk) => ['--disk', disk.sizeBytes === null ? disk.path : `${disk.path}=${disk.sizeBytes}`]),
     ...instance.erase.flatMap((path) => ['--erase', path]),
     '--host',

@@ -10,8 +10,14 @@ const PATIENCE_MS = 2_000;
 
 type Listing = ReadonlyMap<string, VolumeFacts>;
 
+/** How a cluster's conductors are reached. */
+export interface Conductors {
+  readonly addresses: readonly string[];
+  readonly token: string | null;
+}
+
 interface Followed {
-  addresses: readonly string[];
+  conductors: Conductors;
   /** Null: nobody answered, or nobody has been asked yet. */
   listing: Listing | null;
   asking: Promise<void> | null;
@@ -33,14 +39,14 @@ export class VolumeFeed {
     this.#changed = changed;
   }
 
-  client(addresses: readonly string[]): ConductorClient {
-    return new ConductorClient(this.#world, addresses, { unreachableMs: PATIENCE_MS });
+  client({ addresses, token }: Conductors): ConductorClient {
+    return new ConductorClient(this.#world, addresses, { unreachableMs: PATIENCE_MS, ...(token === null ? {} : { token }) });
   }
 
   /** What is known; asks first when nothing is. Null: no conductor answers. */
-  async listing(cluster: string, addresses: readonly string[]): Promise<Listing | null> {
-    const followed = this.#clusters.get(cluster) ?? { addresses, listing: null, asking: null, timer: null };
-    followed.addresses = addresses;
+  async listing(cluster: string, conductors: Conductors): Promise<Listing | null> {
+    const followed = this.#clusters.get(cluster) ?? { conductors, listing: null, asking: null, timer: null };
+    followed.conductors = conductors;
     if (!this.#clusters.has(cluster)) {
       this.#clusters.set(cluster, followed);
       await this.#ask(cluster, followed);
@@ -80,7 +86,7 @@ export class VolumeFeed {
   async #read(cluster: string, followed: Followed): Promise<void> {
     const before = followed.listing;
     try {
-      const volumes = await this.client(followed.addresses).listVolume({ deadlineMs: PATIENCE_MS });
+      const volumes = await this.client(followed.conductors).listVolume({ deadlineMs: PATIENCE_MS });
       followed.listing = new Map(
         volumes.map((volume) => [
           volume.name,

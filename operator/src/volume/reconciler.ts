@@ -4,10 +4,12 @@ import { errorCodeOf, formatErrorChain } from '@pureflash/datapath/base';
 import { API_VERSION } from '../api/crd.ts';
 import type { KubeObject, Resource } from '../api/objects.ts';
 import type { VolumeSpec, VolumeStatus } from '../api/v1alpha1/volume.ts';
+import type { ApiTokens } from '../cluster/api-tokens.ts';
 import { setFinalizer } from '../cluster/finalizer.ts';
 import type { StorageCluster } from '../cluster/observe.ts';
 import { isSame } from '../cluster/status-text.ts';
 import type { KubeClient } from '../kube/client.ts';
+import type { Hash } from '../plan/revision.ts';
 import { setCondition } from '../runtime/conditions.ts';
 import type { Outcome } from '../runtime/controller.ts';
 import type { Inventory } from '../runtime/inventory.ts';
@@ -22,6 +24,8 @@ export interface VolumePorts {
   readonly client: KubeClient;
   readonly inventory: Inventory;
   readonly feed: VolumeFeed;
+  readonly tokens: ApiTokens;
+  readonly hash: Hash;
   /** RFC 3339. */
   now(): string;
 }
@@ -46,18 +50,19 @@ export class VolumeReconciler {
     const clusterKey = `${namespace}/${volume.spec.clusterName}`;
     const cluster = inventory.get({ apiVersion: API_VERSION, kind: 'StorageCluster', namespace, name: volume.spec.clusterName });
     const endpoints = (cluster as StorageCluster | null)?.status?.endpoints ?? [];
-    const listing = endpoints.length === 0 ? null : await feed.listing(clusterKey, endpoints);
+    const conductors = { addresses: endpoints, token: cluster === null ? null : await this.#tokenOf(cluster, signal) };
+    const listing = endpoints.length === 0 ? null : await feed.listing(clusterKey, conductors);
     const view = viewOf(volume, cluster !== null, listing);
     const plan = planVolume(view);
     let hasActed = false;
     try {
-      hasActed = plan.action.kind !== 'none' && (await act(() => feed.client(endpoints), name, plan));
+      hasActed = plan.action.kind !== 'none' && (await act(() => feed.client(conductors), name, plan));
     } catch (error) {
       await this.#report(volume, refused(plan, error), view.found, signal);
       throw error;
     }
     if (hasActed) await feed.refresh(clusterKey);
-    const found = hasActed ? ((await feed.listing(clusterKey, endpoints))?.get(name) ?? null) : view.found;
+    const found = hasActed ? ((await feed.listing(clusterKey, conductors))?.get(name) ?? null) : view.found;
     if (plan.action.kind === 'release') {
       await setFinalizer(client, volume, VOLUME_FINALIZER, false, signal);
       return {};
@@ -70,6 +75,12 @@ export class VolumeReconciler {
     );
     return hasActed || plan.action.kind !== 'none' ? { requeueAfterMs: 1_000 } : {};
   };
+
+  #tokenOf({ metadata }: KubeObject, signal: AbortSignal): Promise<string | null> {
+    const { tokens, hash } = this.#ports;
+    const cluster = { name: metadata.name, namespace: metadata.namespace!, uid: metadata.uid!, hash };
+    return tokens.get(cluster, signal);
+  }
 
   async #report(volume: Volume, plan: VolumePlan, found: VolumeFacts | null, signal: AbortSignal): Promise<void> {
     const { client, now } = this.#ports;
