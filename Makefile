@@ -38,7 +38,7 @@ clean-run: ## remove what `make run` left on the disk
 	rm -rf build/run
 
 e2e: setup ## the suites on real Kubernetes, the long ones too (ONLY=... narrows it)
-	@$(NODE) e2e/run/run-tests.ts --long --only '$(or $(ONLY),e2e/kube)'
+	@$(NODE) e2e/run/run-tests.ts --long --only '$(or $(ONLY),e2e/kube,e2e/operator)'
 
 kube: setup ## a Kubernetes cluster of one node on this machine, until Ctrl-C (as root; ONCE=1: run a pod and exit)
 	@ONCE='$(ONCE)' $(NODE) e2e/kube/make-kube.ts

@@ -2,6 +2,7 @@
 // the loss of a node, and when all is stopped no process, mount or cgroup is left.
 // deadline: 300s
 // needs: root kube openssl setpriv unshare containerd ctr runc ldd
+// long
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,6 +1,6 @@
 // deadline: 600s
 // needs: root kube openssl setpriv unshare containerd ctr runc ldd
-// heavy
+// long
 // The way of a user: helm install brings the operator as pods on real nodes, and the quickstart comes to Ready.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { sayWhy } from '../local/say-why.ts';
 import { waitFor } from '../local/wait-for.ts';
 import { useControlPlane, useNodes } from '../kube/suite.ts';
-import { buildOperatorImage, CHART, QUICKSTART, RELEASE, RELEASE_NAMESPACE, VOLUME } from './chart-rig.ts';
+import { CHART, QUICKSTART, RELEASE, RELEASE_NAMESPACE, VOLUME } from './chart-rig.ts';
 import { buildImage, clusterSeen, IMAGE, NAMESPACE, waitForCondition } from './operator-rig.ts';
 
 const OPERATOR_IMAGE = 'localhost/pureflash-operator:0.1.0';
@@ -43,7 +43,7 @@ test.before(
     const daemons = join(folder, 'pureflash.tar');
     const operator = join(folder, 'operator.tar');
     await buildImage(daemons, IMAGE);
-    await buildOperatorImage(operator, OPERATOR_IMAGE);
+    await buildImage(operator, OPERATOR_IMAGE, 'pureflash-operator');
     for (const node of nodes()) for (const image of [daemons, operator]) await node.loadImage(image);
   }),
 );

@@ -1,11 +1,7 @@
 // What the suites of the Helm chart share: where it lies, what it renders to, and the image that it installs.
-import { readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseAllDocuments } from 'yaml';
-import { bundle } from '../../images/bundle.ts';
-import { COMPONENTS, PROGRAM_FOLDER } from '../../images/programs.ts';
 import type { ControlPlane } from '../kube/control-plane.ts';
-import { nodeFiles, writeImage } from '../kube/image.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 export const CHART = join(ROOT, 'charts/pureflash');
@@ -36,17 +32,4 @@ export async function render(plane: ControlPlane, ...flags: string[]): Promise<s
 export function objectsOf(manifest: string): readonly Rendered[] {
   const objects = parseAllDocuments(manifest).map((document) => document.toJS() as Rendered | null);
   return objects.filter((object) => object !== null);
-}
-
-/** A docker archive with the operator, as images/pureflash-operator.Dockerfile makes it, on the libraries of this machine. */
-export async function buildOperatorImage(file: string, name: string): Promise<void> {
-  const component = COMPONENTS.find((each) => each.name === 'pureflash-operator')!;
-  const folder = await bundle(component);
-  const programs = readdirSync(folder).map((each) => ({
-    path: `${PROGRAM_FOLDER}/${each}`,
-    from: { source: join(folder, each) },
-  }));
-  const libraries = nodeFiles().filter((each) => each.path !== '/bin/node');
-  const entrypoint = [`${PROGRAM_FOLDER}/node`, `${PROGRAM_FOLDER}/pureflash-operator.mjs`];
-  writeImage({ file, name, files: [...libraries, ...programs], entrypoint, user: '65532:65532' });
 }

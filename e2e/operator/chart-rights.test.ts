@@ -146,7 +146,7 @@ const LOSSES = [
     resource: 'storageclusters/status',
     refused: 'patch pureflash.io/storageclusters/status',
   },
-  { verb: 'update', group: 'pureflash.io', resource: 'storageclusters/finalizers', refused: 'patch /configmaps' },
+  { verb: 'update', group: 'pureflash.io', resource: 'storageclusters/finalizers', refused: 'create /secrets' },
 ] as const;
 
 for (const [index, { verb, group, resource, refused }] of LOSSES.entries()) {

@@ -1,5 +1,6 @@
 // deadline: 600s
 // needs: kube openssl setpriv root unshare containerd ctr runc ldd fio nbdinfo
+// long
 // A StorageCluster on three real nodes: kubelets run our image, conditions follow the pods, a volume takes load, and nothing is deleted
 // that holds data.
 import { test } from 'uvu';

@@ -15,15 +15,18 @@ const ROOT = resolve(import.meta.dirname, '../..');
 export const IMAGE = 'localhost/pureflash:0.1.0';
 export const NAMESPACE = 'storage';
 
-/** A docker archive with the daemons. */
-export async function buildImage(file: string, name = IMAGE): Promise<void> {
-  const folder = await bundle(COMPONENTS[0]!, `${file}.programs`);
+/** A docker archive with the daemons, or with the operator, as the Dockerfiles make them: on the libraries of this machine. */
+export async function buildImage(file: string, name = IMAGE, component = 'pureflash'): Promise<void> {
+  const folder = await bundle(COMPONENTS.find((each) => each.name === component)!, `${file}.programs`);
   const libraries = nodeFiles().filter((each) => each.path !== '/bin/node');
   const programs = readdirSync(folder).map((each) => ({
     path: `${PROGRAM_FOLDER}/${each}`,
     from: { source: join(folder, each) },
   }));
-  writeImage({ file, name, files: [...libraries, ...programs], entrypoint: [`${PROGRAM_FOLDER}/node`] });
+  const isOperator = component === 'pureflash-operator';
+  const entrypoint = [`${PROGRAM_FOLDER}/node`, ...(isOperator ? [`${PROGRAM_FOLDER}/pureflash-operator.mjs`] : [])];
+  const user = isOperator ? { user: '65532:65532' } : {};
+  writeImage({ file, name, files: [...libraries, ...programs], entrypoint, ...user });
 }
 
 export async function installCrds(plane: ControlPlane): Promise<void> {

@@ -50,7 +50,7 @@ test.before(
       const phases = await plane().kubectl('get', 'pfv', '-n', NAMESPACE, '-o', 'jsonpath={.items[*].status.phase}');
       return phases.split(' ').filter((phase) => phase === 'Pending').length === VOLUMES ? true : null;
     });
-    await waitForRest();
+    await gate.untilQuiet(240_000);
   }),
 );
 
@@ -79,21 +79,6 @@ async function makeNodes(): Promise<void> {
     const status = { addresses: [{ type: 'InternalIP', address: `10.9.0.${index + 1}` }], conditions: [ready] };
     await plane().kubectl('patch', 'node', name, '--subresource=status', '--type=merge', '-p', JSON.stringify({ status }));
   }
-}
-
-/** No write for five seconds. */
-async function waitForRest(): Promise<void> {
-  let count = -1;
-  await waitFor(
-    'the operator to come to rest',
-    240_000,
-    async () => {
-      const isStill = gate.writes.length === count;
-      count = gate.writes.length;
-      return isStill ? true : null;
-    },
-    5_000,
-  );
 }
 
 test('everything is there: a workload and a resource for each store', async () => {
@@ -139,7 +124,7 @@ test('an outage of the API server ends no operator, and is followed by no storm'
     const seen = await clusterSeen(plane(), 'demo');
     return seen?.status?.observedGeneration === seen?.metadata.generation ? true : null;
   });
-  await waitForRest();
+  await gate.untilQuiet(240_000);
   assert.is(operator.pid, pid);
   assert.ok(isRunning(pid), 'the operator lives');
   const writes = gate.writes.length - before;

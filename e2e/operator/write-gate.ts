@@ -3,6 +3,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { Agent, request } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { waitFor } from '../local/wait-for.ts';
 import type { ControlPlane } from '../kube/control-plane.ts';
 
 export interface Write {
@@ -56,6 +57,17 @@ export class WriteGate {
       contexts: [{ name: 'gate', context: { cluster: 'gate', user: 'nobody' } }],
       'current-context': 'gate',
     });
+  }
+
+  /** Resolves when nothing was written for five seconds. */
+  async untilQuiet(patienceMs: number): Promise<void> {
+    let count = -1;
+    const isStill = async (): Promise<true | null> => {
+      const before = count;
+      count = this.writes.length;
+      return count === before ? true : null;
+    };
+    await waitFor('the operator to come to rest', patienceMs, isStill, 5_000);
   }
 
   async close(): Promise<void> {
