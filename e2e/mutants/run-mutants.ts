@@ -111,13 +111,14 @@ async function runMutation(mutation: Mutation): Promise<Result> {
   }
 }
 
-/** The datapath and what it imports; packages are linked. */
+/** The datapath and the operator; packages are linked, so the operator's datapath is the real one. */
 function copyTree(): string {
   const folder = mkdtempSync(join(tmpdir(), 'mutant-'));
-  cpSync(join(ROOT, 'datapath'), join(folder, 'datapath'), {
-    recursive: true,
-    filter: (path) => !path.includes('/node_modules'),
-  });
+  for (const workspace of ['datapath', 'operator'])
+    cpSync(join(ROOT, workspace), join(folder, workspace), {
+      recursive: true,
+      filter: (path) => !path.includes('/node_modules'),
+    });
   for (const name of ['package.json', 'tsconfig.json']) cpSync(join(ROOT, name), join(folder, name));
   symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
   return folder;

@@ -39,7 +39,9 @@ export interface StepOptions {
 
 /** Everything that a plan wants, whether it is there or not. */
 export function desiredObjects(frame: ClusterFrame, plan: ClusterPlan, options: StepOptions): KubeObject[] {
-  if (plan.action !== 'run') return [];
+  if (plan.action === 'remove') return [];
+  // Nothing is changed, but drains still have to be held off.
+  if (plan.action === 'keep') return plan.budgets.map((each) => budget(frame, each));
   const set = plan.conductors[0]?.mayChange === true ? conductorSet(frame, plan.conductors) : null;
   const changing = plan.stores.filter((each) => each.mayChange);
   return [
@@ -58,16 +60,13 @@ export function desiredObjects(frame: ClusterFrame, plan: ClusterPlan, options: 
 }
 
 export function stepsOf(frame: ClusterFrame, plan: ClusterPlan, inventory: Inventory, options: StepOptions): readonly Step[] {
-  if (plan.action === 'keep') return [];
   if (plan.action === 'remove') return removal(frame, inventory);
   const desired = desiredObjects(frame, plan, options);
-  const applied = desired.filter((object) => !isContained(object, inventory.get(refOf(object))));
-  return [
-    ...applied.flatMap((object) => applying(object, inventory)),
-    ...stuckPods(frame, inventory).map(deletion),
-    ...superfluous(frame, desired, inventory).map(deletion),
-    ...options.failedLooks.map(deletion),
-  ];
+  const different = desired.filter((object) => !isContained(object, inventory.get(refOf(object))));
+  const missing = different.flatMap((object) => applying(object, inventory));
+  const stale = superfluous(frame, desired, inventory);
+  if (plan.action === 'keep') return [...missing, ...stale.filter(({ kind }) => kind === 'PodDisruptionBudget').map(deletion)];
+  return [...missing, ...stuckPods(frame, inventory).map(deletion), ...stale.map(deletion), ...options.failedLooks.map(deletion)];
 }
 
 /** Where a conductor's state lies, and what a look was made for, is decided once. */

@@ -80,6 +80,7 @@ test('deletion: by policy, never while attached, and not blindly', () => {
     ['none', 'Attached'],
   );
   assert.is(ask({ cluster: silent, found: null }).action.kind, 'none');
+  assert.is(ask({ cluster: { ...silent, reason: 'NoCluster' }, found: null }).action.kind, 'release', 'its cluster is gone');
   assert.is(ask({ found: null }).action.kind, 'release', 'gone already');
   assert.is(ask({ volumeId: null }).action.kind, 'release', 'it never had one');
 });

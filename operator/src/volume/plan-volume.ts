@@ -12,6 +12,9 @@ export interface VolumeFacts {
   readonly attachedTo: string | null;
 }
 
+/** Why a cluster is not there: the resource does not exist. */
+export const NO_CLUSTER = 'NoCluster';
+
 export interface VolumeView {
   readonly spec: VolumeSpec;
   readonly isDeleting: boolean;
@@ -81,6 +84,8 @@ function planDeletion(view: VolumeView): VolumePlan {
   const mayGo = spec.origin === 'Claim' || spec.deletionPolicy === 'Retain' || volumeId === null;
   const release: VolumePlan = { ...waiting('Deleting', 'Released', 'the resource goes'), action: { kind: 'release' } };
   if (mayGo) return release;
+  // With its cluster went everything that could be deleted.
+  if (!cluster.isThere && cluster.reason === NO_CLUSTER) return release;
   if (!cluster.isThere) return waiting('Deleting', cluster.reason, `${cluster.message}; the volume cannot be deleted yet`);
   if (found === null || found.id !== volumeId) return release;
   if (found.attachedTo !== null)

@@ -14,7 +14,7 @@ import { setCondition } from '../runtime/conditions.ts';
 import type { Outcome } from '../runtime/controller.ts';
 import type { Inventory } from '../runtime/inventory.ts';
 import type { VolumeFeed } from './feed.ts';
-import { planVolume, type VolumeFacts, type VolumePlan, type VolumeView } from './plan-volume.ts';
+import { NO_CLUSTER, planVolume, type VolumeFacts, type VolumePlan, type VolumeView } from './plan-volume.ts';
 
 export type Volume = Resource<VolumeSpec, VolumeStatus>;
 
@@ -109,7 +109,7 @@ function viewOf(volume: Volume, isClusterThere: boolean, listing: ReadonlyMap<st
   const { clusterName } = volume.spec;
   const unavailable = isClusterThere
     ? { reason: 'ClusterNotReady', message: `no conductor of StorageCluster ${clusterName} answers` }
-    : { reason: 'NoCluster', message: `there is no StorageCluster ${clusterName} in this namespace` };
+    : { reason: NO_CLUSTER, message: `there is no StorageCluster ${clusterName} in this namespace` };
   return {
     spec: volume.spec,
     isDeleting: volume.metadata.deletionTimestamp !== undefined,

@@ -1,0 +1,118 @@
+// Which calls a plan comes to, given what is there.
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { refOf, type KubeObject, type ObjectRef } from '../api/objects.ts';
+import type { ClusterFrame } from '../manifests/builders.ts';
+import { planCluster } from '../plan/plan-cluster.ts';
+import { carriedOut, controlOf, plainHash, specOf, viewOf } from '../plan/testing/views.ts';
+import type { ClusterView } from '../plan/view.ts';
+import type { Inventory } from '../runtime/inventory.ts';
+import { describeStep } from './execute.ts';
+import { isRemoved, stepsOf, type Step } from './steps.ts';
+
+const keyOf = (ref: ObjectRef): string => `${ref.kind}/${ref.name}`;
+
+/** An API server that does what it is told at once. */
+class Shelf implements Inventory {
+  readonly objects = new Map<string, KubeObject>();
+
+  get(ref: ObjectRef): KubeObject | null {
+    return this.objects.get(keyOf(ref)) ?? null;
+  }
+
+  list(_apiVersion: string, kind: string, namespace: string | null, labels: Readonly<Record<string, string>>): KubeObject[] {
+    return [...this.objects.values()].filter(
+      (object) =>
+        object.kind === kind &&
+        (namespace === null || object.metadata.namespace === namespace) &&
+        Object.entries(labels).every(([label, value]) => object.metadata.labels?.[label] === value),
+    );
+  }
+
+  perform(step: Step): void {
+    if (step.kind === 'delete') this.objects.delete(keyOf(step.ref));
+    else this.objects.set(keyOf(refOf(step.object)), step.object);
+  }
+}
+
+function frameOf(view: ClusterView): ClusterFrame {
+  return { name: view.name, namespace: view.namespace, uid: 'u-1', spec: view.spec, hash: plainHash };
+}
+
+const OPTIONS = { hasServiceMonitors: false, failedLooks: [] };
+
+function steps(view: ClusterView, shelf: Shelf): readonly Step[] {
+  return stepsOf(frameOf(view), planCluster(view, plainHash), shelf, OPTIONS);
+}
+
+function standing(): { view: ClusterView; shelf: Shelf } {
+  const fresh = viewOf();
+  const shelf = new Shelf();
+  for (const step of steps(fresh, shelf)) shelf.perform(step);
+  const view = carriedOut(fresh, planCluster(fresh, plainHash));
+  for (const step of steps(view, shelf)) shelf.perform(step);
+  return { view, shelf };
+}
+
+test('what is there already needs no call; what somebody changed is put back', () => {
+  const { view, shelf } = standing();
+  assert.equal(steps(view, shelf).map(describeStep), []);
+  const config = shelf.objects.get('ConfigMap/demo-config')!;
+  shelf.objects.set('ConfigMap/demo-config', { ...config, data: {} });
+  assert.equal(steps(view, shelf).map(describeStep), ['apply v1 ConfigMap storage/demo-config']);
+});
+
+test('whoever dies after any number of steps makes the rest', () => {
+  const fresh = viewOf();
+  const whole = steps(fresh, new Shelf());
+  for (let done = 0; done <= whole.length; done += 1) {
+    const shelf = new Shelf();
+    for (const step of whole.slice(0, done)) shelf.perform(step);
+    assert.equal(steps(fresh, shelf).map(describeStep), whole.slice(done).map(describeStep), `after ${done} steps`);
+  }
+});
+
+test('a store whose turn has not come keeps its workload, and nothing removes one', () => {
+  const { view, shelf } = standing();
+  const asked = { ...view, spec: specOf({ image: 'localhost/pureflash:1.3.0' }) };
+  assert.equal(steps(asked, shelf).map(describeStep), ['apply apps/v1 StatefulSet storage/demo-conductor']);
+  const without = { ...view, nodes: [], storeNodes: view.storeNodes };
+  assert.equal(
+    steps(without, shelf).filter((step) => step.kind === 'delete' && step.ref.kind === 'StatefulSet'),
+    [],
+  );
+});
+
+test('a refused spec changes nothing but the budgets of drains', () => {
+  const { view, shelf } = standing();
+  const refused = {
+    ...view,
+    spec: specOf({ image: 'localhost/pureflash:1.1.0', stores: { ...view.spec.stores, logLevel: 'debug' } as never }),
+  };
+  assert.equal(steps(refused, shelf).map(describeStep), []);
+  const degraded = { ...refused, control: controlOf([1, 2, 3], { degraded: ['v1'], degradedCount: 1 }) };
+  assert.equal(steps(degraded, shelf).map(describeStep), [
+    'apply policy/v1 PodDisruptionBudget storage/demo-stores-n1',
+    'apply policy/v1 PodDisruptionBudget storage/demo-stores-n2',
+    'apply policy/v1 PodDisruptionBudget storage/demo-stores-n3',
+    'delete policy/v1 PodDisruptionBudget storage/demo-stores-any',
+  ]);
+});
+
+test('removal: stores, then conductors, then what says where their state is', () => {
+  const { view, shelf } = standing();
+  const removing = { ...view, isDeleting: true, isRemoving: true };
+  const rounds: string[][] = [];
+  for (let round = 0; round < 5 && !isRemoved(frameOf(view), shelf); round += 1) {
+    const now = steps(removing, shelf);
+    rounds.push(now.map((step) => (step.kind === 'delete' ? keyOf(step.ref) : 'unexpected')));
+    for (const step of now) shelf.perform(step);
+  }
+  assert.equal(rounds, [
+    ['StatefulSet/demo-store-n1', 'StatefulSet/demo-store-n2', 'StatefulSet/demo-store-n3'],
+    ['StatefulSet/demo-conductor'],
+    ['PersistentVolume/pureflash-storage-demo-conductor-0'],
+  ]);
+});
+
+test.run();
