@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { MiB, type JsonObject } from '@pureflash/datapath/base';
 import { API_VERSION } from '@pureflash/operator/api';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { runFio } from '../local/fio.ts';
 import { outputOf } from '../interop/tool.ts';
 import { sayWhy } from '../local/say-why.ts';
@@ -28,6 +29,9 @@ import {
 } from './operator-rig.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'pureflash-operator-'));
+const OUTAGE_S = process.env['PF_FULL'] === '1' ? 60 : 15;
+/** No store is away meanwhile: any stall is one of this machine. */
+const STALL_MS_MAX = 1000;
 const BIN = resolve(import.meta.dirname, '../../datapath/bin');
 const plane = useControlPlane(test, { withControllerManager: true, withScheduler: true });
 const nodes = useNodes(test, plane, 3);
@@ -88,6 +92,24 @@ test('a Volume that is applied takes checked load through NBD', async () => {
   await waitForVolume('v1', (seen) => seen.attachedTo !== undefined);
 });
 
+test('an outage of the API server is not felt by the data path', async () => {
+  const uri = `nbd+unix:///?socket=${join(folder, 'v1.sock')}`;
+  const { pid } = operator;
+  const load = runFio({ uri, pattern: 'randwrite', blockSize: '4k', size: '64m', seconds: OUTAGE_S + 5, isVerified: true });
+  await plane().stopApiServer();
+  await sleep(OUTAGE_S * 1000);
+  await plane().startApiServer();
+  const result = await load;
+  assert.is(result.exitCode, 0, result.output);
+  assert.is(result.errors, 0);
+  console.log(
+    `      ${OUTAGE_S} s without an API server: ${Math.round(result.iops)} IOPS, longest stall ${result.longestMs.toFixed(0)} ms`,
+  );
+  assert.ok(result.longestMs < STALL_MS_MAX, `${result.longestMs} ms`);
+  await waitForVolume('v1', (seen) => seen.phase === 'Ready');
+  assert.is(operator.pid, pid, 'the operator was not restarted');
+});
+
 test('it grows by an edit, and is not deleted while it is attached', async () => {
   await plane().kubectl('patch', 'pfv', 'v1', '-n', NAMESPACE, '--type=merge', '-p', '{"spec":{"size":"512Mi"}}');
   await waitForVolume('v1', (seen) => seen.sizeBytes === 512 * MiB && seen.phase === 'Ready');
@@ -120,7 +142,10 @@ test('with the phrase every daemon goes, and the disks keep their content', asyn
     const pods = await plane().kubectl('get', 'pods', '-n', NAMESPACE, '--no-headers', '--ignore-not-found');
     return pods.trim() === '' ? true : null;
   });
-  assert.is((await plane().kubectl('get', 'pv', '--no-headers', '--ignore-not-found')).trim(), '');
+  await waitFor('the volume of its conductor to be gone', 30_000, async () => {
+    const volumes = await plane().kubectl('get', 'pv', '--no-headers', '--ignore-not-found');
+    return volumes.trim() === '' ? true : null;
+  });
 });
 
 interface VolumeSeen {

@@ -3,7 +3,7 @@ import { exitCodeOf } from '@pureflash/datapath/api';
 import { errorCodeOf, formatErrorChain } from '@pureflash/datapath/base';
 import { parseFlags, type CommandSpec } from '@pureflash/datapath/cli';
 import { openNodeWorld } from '@pureflash/datapath/world';
-import { KubeOperator } from '../kube/operator.ts';
+import { runOperator } from '../kube/operator.ts';
 
 const COMMAND = {
   name: 'pureflash-operator',
@@ -37,20 +37,17 @@ async function main(): Promise<void> {
   }
   const { kubeconfig, namespace, leaseNamespace, leaseSeconds } = command.flags;
   const world = await openNodeWorld({ ports: 'libuv', memoryBytes: MEMORY_BYTES });
-  const operator = await KubeOperator.start(world, {
+  const ending = new AbortController();
+  process.once('SIGTERM', () => ending.abort());
+  process.once('SIGINT', () => ending.abort());
+  const options = {
     namespace: namespace ?? null,
     leaseMs: leaseSeconds * 1000,
     ...(kubeconfig === undefined ? {} : { kubeconfig }),
     ...(leaseNamespace === undefined ? {} : { leaseNamespace }),
-  });
-  const stop = async (): Promise<void> => {
-    await operator.close();
-    await world.close();
   };
-  process.once('SIGTERM', () => void stop());
-  process.once('SIGINT', () => void stop());
-  await operator.elected;
-  operator.lost.addEventListener('abort', () => process.exit(exitCodeOf('FENCED')));
+  await runOperator(world, options, ending.signal);
+  await world.close();
 }
 
 main().catch((error: unknown) => {

@@ -37,6 +37,25 @@ function electionTimes(leaseMs: number): ElectionTimes {
   return { leaseDurationMs: leaseMs, renewDeadlineMs: renewDeadlineMs * scale, retryPeriodMs: retryPeriodMs * scale };
 }
 
+/**
+ * Leads, or waits to, until `ending` is aborted. Leadership that is lost (an outage of the API server of ten seconds costs it) is stood
+ * for anew, with fresh caches and a new identity: no process has to end for it. Errors: those of finding the API server.
+ */
+export async function runOperator(world: World, options: OperatorOptions, ending: AbortSignal): Promise<void> {
+  while (!ending.aborted) {
+    const operator = await KubeOperator.start(world, options);
+    await Promise.race([aborted(operator.lost), aborted(ending)]);
+    await operator.close();
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}
+
 export class KubeOperator {
   readonly #world: World;
   readonly #kube: KubeWorld;
@@ -73,7 +92,7 @@ export class KubeOperator {
     return this.#election.elected;
   }
 
-  /** Aborted when another may lead: end the process, its next life stands for election again. */
+  /** Aborted when another may lead: this one is over. */
   get lost(): AbortSignal {
     return this.#election.signal;
   }
