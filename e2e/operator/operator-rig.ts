@@ -41,12 +41,15 @@ export async function installCrds(plane: ControlPlane): Promise<void> {
 export class OperatorProcess {
   readonly logPath: string;
   readonly #kubeconfig: string;
+  readonly #main: string;
   #flags: readonly string[] = [];
   #child: ChildProcess | null = null;
   #exited: Promise<void> = Promise.resolve();
   #isWanted = false;
 
-  constructor(kubeconfig: string, folder: string) {
+  /** `main`: its main file; the sources' unless told. */
+  constructor(kubeconfig: string, folder: string, main = join(ROOT, 'operator/src/bin/operator.ts')) {
+    this.#main = main;
     this.logPath = join(folder, 'operator.log');
     this.#kubeconfig = kubeconfig;
   }
@@ -77,8 +80,7 @@ export class OperatorProcess {
 
   #spawn(): void {
     const log = openSync(this.logPath, 'a');
-    const main = join(ROOT, 'operator/src/bin/operator.ts');
-    const args = [main, '--kubeconfig', this.#kubeconfig, '--lease-namespace', NAMESPACE, ...this.#flags];
+    const args = [this.#main, '--kubeconfig', this.#kubeconfig, '--lease-namespace', NAMESPACE, ...this.#flags];
     const child = spawn(process.execPath, args, { stdio: ['ignore', log, log] });
     closeSync(log);
     this.#child = child;

@@ -10,6 +10,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { API_VERSION } from '@pureflash/operator/api';
+import { bundle } from '../../images/bundle.ts';
+import { COMPONENTS } from '../../images/programs.ts';
 import { sayWhy } from '../local/say-why.ts';
 import { waitFor } from '../local/wait-for.ts';
 import { useControlPlane } from '../kube/suite.ts';
@@ -25,7 +27,7 @@ const RSS_MAX_MIB = 200;
 const CPU_MAX_PERCENT = 1;
 
 const folder = mkdtempSync(join(tmpdir(), 'pureflash-quiet-'));
-const plane = useControlPlane(test, { withControllerManager: true });
+const plane = useControlPlane(test);
 let gate: WriteGate;
 let operator: OperatorProcess;
 
@@ -35,7 +37,9 @@ test.before(
     gate = await WriteGate.open(plane(), { judge: () => null, strike: async () => {} });
     const kubeconfig = join(folder, 'kubeconfig');
     writeFileSync(kubeconfig, gate.kubeconfig);
-    operator = new OperatorProcess(kubeconfig, folder);
+    // As the image has it: what compiles TypeScript at the start is not there.
+    const programs = await bundle(COMPONENTS.find((each) => each.name === 'pureflash-operator')!, join(folder, 'programs'));
+    operator = new OperatorProcess(kubeconfig, folder, join(programs, 'pureflash-operator.mjs'));
     await makeNodes();
     await plane().apply([storageCluster('demo', specOnFiles())]);
     const volumes = Array.from({ length: VOLUMES }, (_, index) => ({

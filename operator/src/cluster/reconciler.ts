@@ -24,6 +24,8 @@ import { clusterStatus, storeStatus, type Stamp } from './report.ts';
 import { isSame } from './status-text.ts';
 import { isRemoved, stepsOf } from './steps.ts';
 
+const LONGEST_PAUSE_MS = 30_000;
+
 export const FINALIZER = 'pureflash.io/protection';
 
 export interface ClusterPorts {
@@ -38,6 +40,8 @@ export interface ClusterPorts {
 
 export class ClusterReconciler {
   readonly #ports: ClusterPorts;
+  /** By key: how long the last pause was. */
+  readonly #pauses = new Map<string, number>();
 
   constructor(ports: ClusterPorts) {
     this.#ports = ports;
@@ -50,7 +54,10 @@ export class ClusterReconciler {
     const { client, inventory } = this.#ports;
     const [namespace, name] = key.split('/') as [string, string];
     const found = inventory.get({ apiVersion: API_VERSION, kind: 'StorageCluster', namespace, name });
-    if (found === null) return {};
+    if (found === null) {
+      this.#pauses.delete(key);
+      return {};
+    }
     const cluster = complete(found as StorageCluster);
     const frame = { name, namespace, uid: cluster.metadata.uid ?? '', spec: cluster.spec, hash: this.#hash };
     const isHeld = cluster.metadata.finalizers?.includes(FINALIZER) === true;
@@ -68,18 +75,26 @@ export class ClusterReconciler {
     // What failed is told after the report, which people need most when something fails.
     // Removal is noted down before it begins: once conductors are gone, nobody could say again that it is allowed.
     const isNoted = plan.action !== 'remove' || view.isRemoving;
-    const executed = execute(client, isNoted ? stepsOf(frame, plan, inventory, options) : [], signal);
+    const steps = isNoted ? stepsOf(frame, plan, inventory, options) : [];
+    const executed = execute(client, steps, signal);
     await executed.catch(() => signal.throwIfAborted());
     const stamp = { generation: cluster.metadata.generation ?? 0, now: times.now };
-    await this.#report(cluster, frame, view, plan, looks, stamp, signal);
+    const hasReported = await this.#report(cluster, frame, view, plan, looks, stamp, signal);
     await executed;
     if (plan.action === 'remove' && isHeld && isRemoved(frame, inventory)) {
       await setFinalizer(client, cluster, FINALIZER, false, signal);
       this.#ports.tokens.forget(frame.uid);
     }
     if (!isNoted) return { requeueAfterMs: 0 };
-    return plan.lookAgainMs === null ? {} : { requeueAfterMs: plan.lookAgainMs };
+    return { requeueAfterMs: this.#pauseAfter(key, plan.lookAgainMs, steps.length > 0 || hasReported) };
   };
+
+  /** What only conductors know is asked for again: soon after something has changed, ever more seldom while nothing does. */
+  #pauseAfter(key: string, soonMs: number, hasChanged: boolean): number {
+    const pauseMs = hasChanged ? soonMs : Math.min(LONGEST_PAUSE_MS, Math.max(soonMs, 2 * (this.#pauses.get(key) ?? 0)));
+    this.#pauses.set(key, pauseMs);
+    return pauseMs;
+  }
 
   /** The conductors are asked where the plan would have them. */
   async #observe(cluster: StorageCluster, frame: ClusterFrame, signal: AbortSignal): Promise<ClusterView> {
@@ -103,10 +118,11 @@ export class ClusterReconciler {
     looks: readonly KubeObject[],
     stamp: Stamp,
     signal: AbortSignal,
-  ): Promise<void> {
+  ): Promise<boolean> {
     const { client, inventory } = this.#ports;
     const after = clusterStatus(cluster.status, view, plan, stamp);
-    if (!isSame(cluster.status, after)) await client.applyStatus({ ...bare(cluster), status: after }, { signal });
+    let hasChanged = !isSame(cluster.status, after);
+    if (hasChanged) await client.applyStatus({ ...bare(cluster), status: after }, { signal });
     this.#tellChanges(cluster, plan);
     const stores = inventory.list(API_VERSION, 'Store', frame.namespace, { [CLUSTER_LABEL]: frame.name });
     for (const store of stores as readonly StoreResource[]) {
@@ -114,8 +130,11 @@ export class ClusterReconciler {
       const instance = plan.stores.find((each) => each.instance.node === nodeName)?.instance ?? null;
       const look = looks.map((pod) => lookOf(pod)).find((each) => each?.node === nodeName) ?? null;
       const status = storeStatus(store.status, view, instance, look, { ...stamp, generation: store.metadata.generation ?? 0 });
-      if (!isSame(store.status, status)) await client.applyStatus({ ...bare(store), status }, { signal });
+      if (isSame(store.status, status)) continue;
+      hasChanged = true;
+      await client.applyStatus({ ...bare(store), status }, { signal });
     }
+    return hasChanged;
   }
 
   /** An event for each condition whose reason has changed. */

@@ -80,6 +80,6 @@ export interface ClusterPlan {
     readonly storesWanted: number;
     readonly storesUpgraded: number;
   };
-  /** Look again after so long although nothing happened; null: no need. */
-  readonly lookAgainMs: number | null;
+  /** Look again after so long although nothing happened. */
+  readonly lookAgainMs: number;
 }

@@ -6,6 +6,8 @@ import type { Timer, World } from '@pureflash/datapath/world';
 import type { VolumeFacts } from './plan-volume.ts';
 
 const PERIOD_MS = 5_000;
+/** Between two questions that nobody answers. */
+const LONGEST_PERIOD_MS = 30_000;
 const PATIENCE_MS = 2_000;
 
 type Listing = ReadonlyMap<string, VolumeFacts>;
@@ -22,6 +24,7 @@ interface Followed {
   listing: Listing | null;
   asking: Promise<void> | null;
   timer: Timer | null;
+  periodMs: number;
 }
 
 export class VolumeFeed {
@@ -45,7 +48,7 @@ export class VolumeFeed {
 
   /** What is known; asks first when nothing is. Null: no conductor answers. */
   async listing(cluster: string, conductors: Conductors): Promise<Listing | null> {
-    const followed = this.#clusters.get(cluster) ?? { conductors, listing: null, asking: null, timer: null };
+    const followed = this.#clusters.get(cluster) ?? { conductors, listing: null, asking: null, timer: null, periodMs: PERIOD_MS };
     followed.conductors = conductors;
     if (!this.#clusters.has(cluster)) {
       this.#clusters.set(cluster, followed);
@@ -78,7 +81,7 @@ export class VolumeFeed {
     followed.asking ??= this.#read(cluster, followed).finally(() => {
       followed.asking = null;
       if (this.#isClosed || this.#clusters.get(cluster) !== followed) return;
-      followed.timer = this.#world.clock.after(PERIOD_MS, () => void this.#ask(cluster, followed));
+      followed.timer = this.#world.clock.after(followed.periodMs, () => void this.#ask(cluster, followed));
     });
     return followed.asking;
   }
@@ -104,6 +107,7 @@ export class VolumeFeed {
       followed.listing = null;
     }
     const after = followed.listing;
+    followed.periodMs = after === null ? Math.min(LONGEST_PERIOD_MS, 2 * followed.periodMs) : PERIOD_MS;
     if ((before === null) !== (after === null)) return this.#changed(cluster, null);
     if (before === null || after === null) return;
     for (const name of new Set([...before.keys(), ...after.keys()])) {
