@@ -171,7 +171,6 @@ const spec = withRules(
     ports: immutable(defaulted(ports, {}), 'ports'),
     security: defaulted(
       object('Who may do what.', {
-        networkPolicies: defaulted(boolean('Close the pods that have a network of their own.'), true),
         legacyClients: defaulted(boolean('Serve protocol version 1 clients, which carry no token.'), false),
       }),
       {},
@@ -203,7 +202,6 @@ const spec = withRules(
       }),
       {},
     ),
-    volumeMirror: defaulted(boolean('Show volumes that were made for claims as Volume resources.'), true),
     deletion: defaulted(
       object('What deleting this resource does.', {
         confirmation: defaulted(
