@@ -128,3 +128,6 @@ export const configAnswerField = recordOf<{ op: string; ret_code: number; reason
 });
 
 export const openFlags = { read_only: optional(flagField, false), attach_epoch: optional(epochField, null) };
+
+/** The number of an attachment. */
+export const attachmentField = wholeNumber(1, Number.MAX_SAFE_INTEGER);

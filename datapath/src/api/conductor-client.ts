@@ -11,6 +11,7 @@ import type { Field } from './fields.ts';
 import { parseHostPort, type HostPort } from './host-port.ts';
 import {
   CONDUCTOR_HTTP_PORT,
+  type AttachVolumeReply,
   type CreateVolumeReply,
   type DeleteVolumeReply,
   type DiskInfo,
@@ -42,6 +43,14 @@ export interface OpenVolumeOptions extends CallOptions {
   readonly attachEpoch?: number;
   /** By which name the conductor remembers who has it attached for writing: a host, a node. "unknown" by default. */
   readonly client?: string;
+  /** What attachVolume answered. Opens only while it lasts (else FENCED), and ends an earlier opening with it; `client` is of no matter then. */
+  readonly attachment?: number;
+}
+
+export interface AttachVolumeOptions extends CallOptions {
+  /** A host or node, as conductors and people shall see it. */
+  readonly client: string;
+  readonly isReadOnly?: boolean;
 }
 
 export interface CloseVolumeOptions extends CallOptions {
@@ -110,6 +119,7 @@ export class ConductorClient {
       read_only: options.isReadOnly === true,
       attach_epoch: options.attachEpoch ?? null,
       ...(options.client === undefined ? {} : { client: options.client }),
+      ...(options.attachment === undefined ? {} : { attachment: options.attachment }),
     };
     const attempt = new Attempt(
       options,
@@ -141,13 +151,22 @@ export class ConductorClient {
     return this.#call('resize_volume', CONDUCTOR_ROUTES.resize_volume, { volume_name: name, size: sizeBytes }, null, attempt);
   }
 
+  /**
+   * The volume is this client's from now on, until detachVolume. For a client that has it so already nothing changes.
+   * Errors: NOT_FOUND, INVALID_STATE (another one writes it, or this one has it in the other mode).
+   */
+  async attachVolume(name: string, options: AttachVolumeOptions): Promise<AttachVolumeReply> {
+    const params = { volume_name: name, client: options.client, read_only: options.isReadOnly === true };
+    return this.#call('attach_volume', CONDUCTOR_ROUTES.attach_volume, params, null, new Attempt(options));
+  }
+
   /** A writer lets go of the volume. Errors: NOT_FOUND. */
   async closeVolume(name: string, options: CloseVolumeOptions): Promise<ReleaseVolumeReply> {
     const params = { volume_name: name, volume_id: options.volumeId ?? 0, attach_epoch: options.attachEpoch };
     return this.#call('close_volume', CONDUCTOR_ROUTES.close_volume, params, null, new Attempt(options));
   }
 
-  /** Takes the volume away from whoever has it attached, and fences that writer. Errors: NOT_FOUND, UNAVAILABLE. */
+  /** Takes the volume away from whoever writes it, and fences that writer; with `client` also from a reader. Errors: NOT_FOUND, UNAVAILABLE. */
   async detachVolume(name: string, options: DetachVolumeOptions = {}): Promise<ReleaseVolumeReply> {
     const attempt = new Attempt(options, SLOW_ATTEMPT_MS, 2 * SLOW_ATTEMPT_MS);
     const params = { volume_name: name, ...(options.client === undefined ? {} : { client: options.client }) };

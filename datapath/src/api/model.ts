@@ -147,6 +147,13 @@ export interface DiskInfo extends DiskReport {
   readonly store_id: number;
 }
 
+export interface AttachmentInfo {
+  readonly client: string;
+  /** Names this act of attaching: a later one of the volume gets another number. */
+  readonly attachment: number;
+  readonly read_only: boolean;
+}
+
 export interface VolumeInfo {
   readonly id: number;
   readonly name: string;
@@ -155,8 +162,10 @@ export interface VolumeInfo {
   readonly status: HealthStatus;
   readonly shard_size: number;
   readonly attach_epoch: number;
-  /** The client that opened it for writing last and has not closed it: a host or node as it called itself. Null: nobody has it attached. */
+  /** The client that writes it: a host or node as it called itself. Null: nobody does. */
   readonly attached_to: string | null;
+  /** Everybody who has it attached, readers included, in the order in which they began. */
+  readonly attachments: readonly AttachmentInfo[];
   readonly meta_ver: number;
 }
 
@@ -177,7 +186,17 @@ export interface ResizeVolumeReply extends Reply, VolumeInfo {}
 
 /** get_volume: everything but the secret, and who has it attached. */
 export interface GetVolumeReply extends Reply {
-  readonly volume: Omit<VolumeConfig, 'token'> & Pick<VolumeInfo, 'attached_to'>;
+  readonly volume: Omit<VolumeConfig, 'token'> & Pick<VolumeInfo, 'attached_to' | 'attachments'>;
+}
+
+/** As attach_volume answers it. */
+export interface AttachVolumeReply extends Reply {
+  readonly volume_name: string;
+  readonly volume_id: number;
+  readonly size: number;
+  /** To be given to open_volume. */
+  readonly attachment: number;
+  readonly attach_epoch: number;
 }
 
 /** As close_volume and detach_volume answer it: what holds now. */

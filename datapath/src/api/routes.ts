@@ -3,6 +3,7 @@
 // conductor, /api?op=<op>&k=v at a store, snake_case; errors carry proper HTTP statuses.
 // Operations without a body may be sent as GET or POST; those with one are POST.
 import {
+  attachmentField,
   MAX_REPLICAS,
   MAX_SHARDS_IN_VOLUME,
   MAX_VOLUME_BYTES,
@@ -18,6 +19,7 @@ import {
 } from './bodies.ts';
 import { clientField, flagField, nameField, optional, textField, wholeNumber, type Field, type Fields } from './fields.ts';
 import type {
+  AttachVolumeReply,
   CreateVolumeReply,
   DeleteVolumeReply,
   DigestReplicaReply,
@@ -73,6 +75,14 @@ export interface OpenVolumeParams {
   readonly attach_epoch: number | null;
   /** Who will have it attached for writing. */
   readonly client: string;
+  /** Of attach_volume: the volume is opened only while that attachment lasts. */
+  readonly attachment: number | null;
+}
+
+export interface AttachVolumeParams {
+  readonly volume_name: string;
+  readonly client: string;
+  readonly read_only: boolean;
 }
 
 export interface CloseVolumeParams {
@@ -127,7 +137,17 @@ export const CONDUCTOR_ROUTES = {
     volume_name,
     size: wholeNumber(4096, MAX_VOLUME_BYTES),
   }),
-  open_volume: get<OpenVolumeParams, OpenVolumeReply>({ volume_name, ...openFlags, client: optional(clientField, 'unknown') }),
+  attach_volume: get<AttachVolumeParams, AttachVolumeReply>({
+    volume_name,
+    client: clientField,
+    read_only: optional(flagField, false),
+  }),
+  open_volume: get<OpenVolumeParams, OpenVolumeReply>({
+    volume_name,
+    ...openFlags,
+    client: optional(clientField, 'unknown'),
+    attachment: optional(attachmentField, null),
+  }),
   close_volume: get<CloseVolumeParams, ReleaseVolumeReply>({
     volume_name,
     volume_id: optional(idField, 0),

@@ -215,7 +215,13 @@ export class Conductor implements ConductorContext {
   }
 }
 
-const CHANGES_NO_PLAN: ReadonlySet<Command['kind']> = new Set(['raise_epoch', 'release_volume', 'finish_deletion']);
+const CHANGES_NO_PLAN: ReadonlySet<Command['kind']> = new Set([
+  'attach_volume',
+  'raise_epoch',
+  'release_volume',
+  'release_reader',
+  'finish_deletion',
+]);
 
 function touchedVolumes(command: Command, before: ClusterState, after: ClusterState): readonly number[] {
   switch (command.kind) {
@@ -224,6 +230,7 @@ function touchedVolumes(command: Command, before: ClusterState, after: ClusterSt
     case 'create_volume':
       return [after.volumeIdByName.get(command.name) ?? before.volumeIdByName.get(command.name)!];
     case 'finish_recovery':
+    case 'attach_volume':
     case 'raise_epoch':
     case 'resize_volume':
     case 'delete_volume':
@@ -231,6 +238,7 @@ function touchedVolumes(command: Command, before: ClusterState, after: ClusterSt
     case 'create_cluster':
     case 'put_store':
     case 'release_volume':
+    case 'release_reader':
     case 'finish_deletion':
       return [];
   }

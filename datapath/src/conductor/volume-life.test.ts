@@ -234,4 +234,47 @@ test('a detachment that cannot be completed says so and keeps the record', async
   await cluster.end();
 });
 
+test('an attachment: opened again and again by its holder alone, over for good when it is detached', async () => {
+  const cluster = await SimCluster.start(11, 2);
+  await cluster.createVolume('data', 1, GiB);
+  const attach = (client: string, isReadOnly = false) =>
+    cluster.ask((conductor) => conductor.attachVolume('data', { client, isReadOnly }));
+  const attached = await attach('node1');
+  assert.equal(attached, {
+    op: 'attach_volume_reply',
+    ret_code: 0,
+    volume_name: 'data',
+    volume_id: ID,
+    size: GiB,
+    attachment: 1,
+    attach_epoch: 1,
+  });
+  const { appliedIndex } = cluster.conductor.engine;
+  assert.is((await attach('node1')).attachment, 1);
+  assert.is(cluster.conductor.engine.appliedIndex, appliedIndex, 'asking again writes nothing');
+  const other = await rejection(attach('node2'));
+  assert.equal([other.code, /"node1" has it/.test(other.message)], ['INVALID_STATE', true]);
+  assert.is((await attach('node3', true)).attachment, 2);
+  const open = (attachment: number) => cluster.ask((conductor) => conductor.openVolume('data', { attachment }));
+  assert.is((await open(1)).attach_epoch, 2);
+  assert.is((await open(1)).attach_epoch, 3);
+  assert.is((await rejection(open(2))).code, 'FENCED', 'a reader');
+  const read = await cluster.ask((conductor) => conductor.openVolume('data', { attachment: 2, isReadOnly: true }));
+  assert.is(read.attach_epoch, 3, 'reading raises nothing');
+  const info = (await cluster.ask((conductor) => conductor.listVolume()))[0]!;
+  assert.equal(info.attachments, [
+    { client: 'node1', attachment: 1, read_only: false },
+    { client: 'node3', attachment: 2, read_only: true },
+  ]);
+  const detached = await cluster.ask((conductor) => conductor.detachVolume('data', { client: 'node1' }));
+  assert.equal([detached.attached_to, detached.attach_epoch], [null, 4]);
+  assert.is((await rejection(open(1))).code, 'FENCED');
+  assert.is((await attach('node1')).attachment, 3);
+  await cluster.ask((conductor) => conductor.detachVolume('data', { client: 'node3' }));
+  const gone = cluster.ask((conductor) => conductor.openVolume('data', { attachment: 2, isReadOnly: true }));
+  assert.is((await rejection(gone)).code, 'FENCED');
+  assert.is((await cluster.ask((conductor) => conductor.listVolume()))[0]!.attachments.length, 1);
+  await cluster.end();
+});
+
 test.run();

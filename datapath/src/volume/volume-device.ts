@@ -53,6 +53,8 @@ export interface OpenVolumeRequest {
   readonly depth?: number;
   /** By which name the conductor remembers who has the volume attached for writing: a host, a node. */
   readonly client?: string;
+  /** What ConductorClient.attachVolume answered: opens only while that lasts, ends an earlier opening with it, and leaves it in force when it closes. */
+  readonly attachment?: number;
   /** A store in this process and world: where it is the primary, requests take no network. */
   readonly localLink?: { readonly storeId: number; readonly link: StoreLink };
 }
@@ -62,7 +64,7 @@ export const MAXIMUM_OUTSTANDING = 65536;
 /** For telling the conductor of a close. */
 const CLOSE_DEADLINE_MS = 2_000;
 
-/** Errors: NOT_FOUND, UNAVAILABLE (no conductor, or a shard without a primary), INVALID_ARGUMENT. */
+/** Errors: NOT_FOUND, UNAVAILABLE (no conductor, or a shard without a primary), FENCED (the attachment is over), INVALID_ARGUMENT. */
 export async function openVolume(world: World, request: OpenVolumeRequest): Promise<VolumeDevice> {
   const connections = request.connections ?? 1;
   if (!Number.isInteger(connections) || connections < 1 || connections > 16) {
@@ -75,6 +77,7 @@ export async function openVolume(world: World, request: OpenVolumeRequest): Prom
   const config = await client.openVolume(request.name, {
     isReadOnly: request.isReadOnly ?? false,
     ...(request.client === undefined ? {} : { client: request.client }),
+    ...(request.attachment === undefined ? {} : { attachment: request.attachment }),
   });
   return new VolumeDevice(world, client, config, request);
 }
@@ -97,6 +100,7 @@ export class VolumeDevice implements BlockDevice, PieceOwner, VolumeRequestOwner
   readonly #pool = new RequestPool();
   readonly #outstanding: Outstanding;
   readonly #connections: number;
+  readonly #letsGo: boolean;
   #nextConnection = 0;
   #isClosing = false;
   #closed: Promise<void> | null = null;
@@ -109,6 +113,7 @@ export class VolumeDevice implements BlockDevice, PieceOwner, VolumeRequestOwner
     this.shardBytes = config.shard_size;
     this.isReadOnly = request.isReadOnly ?? false;
     this.#connections = request.connections ?? 1;
+    this.#letsGo = !this.isReadOnly && request.attachment === undefined;
     this.#outstanding = new Outstanding(world.clock, request.deadlineMs ?? 30_000, (expired) => this.#router.expire(expired));
     this.#router = new ShardRouter(world, config, this, {
       client,
@@ -253,7 +258,7 @@ export class VolumeDevice implements BlockDevice, PieceOwner, VolumeRequestOwner
     this.#outstanding.stop();
     const isLost = this.#router.failure !== null;
     await this.#router.close();
-    if (!this.isReadOnly && !isLost) await this.#letGo();
+    if (this.#letsGo && !isLost) await this.#letGo();
   }
 
   /** The conductor forgets who had the volume attached. It is closed in any case: a conductor that cannot be told learns it from the next writer. */

@@ -1,27 +1,64 @@
-// Who has a volume open for writing: open_volume, close_volume, detach_volume.
+// Who uses a volume: attach_volume, open_volume, close_volume, detach_volume.
 //
-//   nobody --open(client): epoch + 1--> attached --close with that epoch--> nobody
-//                                          |  ^--open(another): epoch + 1, the one before is fenced
-//                                          '--detach: epoch + 1, and when the primaries hold it--> nobody
+//   nobody --attach(client): epoch + 1--> attached --open with the attachment: epoch + 1, the opening before is fenced--.
+//      |                                     |  ^-----------------------------------------------------------------------'
+//      |                                     '--detach: epoch + 1, and when the primaries hold it--> nobody
+//      '--open(client): epoch + 1--> attached --close with that epoch--> nobody
+//                                       ^--open(another): epoch + 1, the one before is fenced
 //
-// A client that dies stays recorded: nobody knows whether it still writes until its epoch is over.
+// Who opens without having attached takes the volume; who attaches never does. A client that dies stays recorded: nobody knows whether it
+// still writes until its epoch is over.
 import { PfError } from '../../base/errors.ts';
-import type { OpenVolumeReply, ReleaseVolumeReply } from '../../api/model.ts';
-import type { CloseVolumeParams, DetachVolumeParams, OpenVolumeParams } from '../../api/routes.ts';
+import type { AttachVolumeReply, OpenVolumeReply, ReleaseVolumeReply } from '../../api/model.ts';
+import type { AttachVolumeParams, CloseVolumeParams, DetachVolumeParams, OpenVolumeParams } from '../../api/routes.ts';
 import { proposeOrThrow, volumeOf, type ConductorContext } from '../context.ts';
+import { attachmentOf, writerOf } from '../state/attachments.ts';
 import type { VolumeRecord } from '../state/cluster-state.ts';
 import { volumeConfig } from '../state/queries.ts';
 import { firstUnready, PRIMARIES_DEADLINE_MS } from './primaries.ts';
 
+/** Answers at once: the epoch that a new writer gets is in force at the primaries when it opens the volume. */
+export async function attachVolume(context: ConductorContext, params: AttachVolumeParams): Promise<AttachVolumeReply> {
+  const { id } = volumeOf(context, params.volume_name);
+  const { client, read_only: isReadOnly } = params;
+  const held = attachmentOf(context.state.volumes.get(id)!, client);
+  const isHeld = held !== undefined && held.isReadOnly === isReadOnly;
+  const attachment = isHeld
+    ? held.number
+    : await proposeOrThrow(context, { kind: 'attach_volume', volumeId: id, client, isReadOnly });
+  const volume = existing(context, id, params.volume_name);
+  return {
+    op: 'attach_volume_reply',
+    ret_code: 0,
+    volume_name: volume.name,
+    volume_id: id,
+    size: volume.sizeBytes,
+    attachment,
+    attach_epoch: volume.attachEpoch,
+  };
+}
+
 /** For writing: raises the epoch, and answers when every primary holds it. For reading, or again with the epoch held: answers at once. */
 export async function openVolume(context: ConductorContext, params: OpenVolumeParams): Promise<OpenVolumeReply> {
   const volume = volumeOf(context, params.volume_name);
+  const { attachment } = params;
   if (params.attach_epoch !== null) checkEpoch(volume, params.attach_epoch);
-  else if (!params.read_only) await openForWriting(context, volume, params.client);
+  else if (!params.read_only) await openForWriting(context, volume, attachment === null ? params.client : attachment);
+  else if (attachment !== null) checkAttachment(volume, attachment);
   // The layout as of now: it may have changed while the primaries were asked.
-  const current = context.state.volumes.get(volume.id);
-  if (current === undefined) throw new PfError('NOT_FOUND', `volume "${volume.name}" was deleted while it was being opened`);
+  const current = existing(context, volume.id, volume.name);
   return { op: 'open_volume_reply', ret_code: 0, ...volumeConfig(context.state, context.monitor, current) };
+}
+
+function existing(context: ConductorContext, id: number, name: string): VolumeRecord {
+  const volume = context.state.volumes.get(id);
+  if (volume === undefined) throw new PfError('NOT_FOUND', `volume "${name}" was deleted meanwhile`);
+  return volume;
+}
+
+function checkAttachment(volume: VolumeRecord, number: number): void {
+  if (volume.attachments.some((each) => each.number === number)) return;
+  throw new PfError('FENCED', `attachment ${number} of volume "${volume.name}" is over: it was detached since; attach it again`);
 }
 
 function checkEpoch(volume: VolumeRecord, epoch: number): void {
@@ -32,10 +69,13 @@ function checkEpoch(volume: VolumeRecord, epoch: number): void {
   );
 }
 
-async function openForWriting(context: ConductorContext, volume: VolumeRecord, client: string): Promise<void> {
-  const epoch = await proposeOrThrow(context, { kind: 'raise_epoch', volumeId: volume.id, client });
-  if (volume.attachedTo !== null && volume.attachedTo !== client)
-    context.world.log.info(`volume ${volume.name} goes from ${volume.attachedTo} to ${client} with attach epoch ${epoch}`);
+/** `by`: the client that takes the volume, or the number of the attachment with which it has it. */
+async function openForWriting(context: ConductorContext, volume: VolumeRecord, by: string | number): Promise<void> {
+  const proof = typeof by === 'string' ? { client: by } : { attachment: by };
+  const epoch = await proposeOrThrow(context, { kind: 'raise_epoch', volumeId: volume.id, ...proof });
+  const writer = writerOf(volume);
+  if (writer !== null && typeof by === 'string' && writer !== by)
+    context.world.log.info(`volume ${volume.name} goes from ${writer} to ${by} with attach epoch ${epoch}`);
   const isReady = (): boolean => firstUnready(context, volume.id, epoch) === null;
   if (await context.changed.until(isReady, PRIMARIES_DEADLINE_MS)) return;
   const shard = firstUnready(context, volume.id, epoch);
@@ -55,18 +95,20 @@ export async function closeVolume(context: ConductorContext, params: CloseVolume
       `cannot close volume "${volume.name}" with attach epoch ${params.attach_epoch}: it has ${volume.attachEpoch}; give the epoch that its opening answered`,
     );
   }
-  if (isSame && volume.attachedTo !== null && params.attach_epoch === volume.attachEpoch)
+  if (isSame && writerOf(volume) !== null && params.attach_epoch === volume.attachEpoch)
     await release(context, volume.id, params.attach_epoch);
   return released(context, volume, 'close_volume_reply');
 }
 
 /**
- * Takes the volume away from whoever has it attached (with `client`: from that one only): when this answers, no request of the old writer
- * succeeds any more.
+ * Takes the volume away from whoever writes it (with `client`: from that one only, also when it reads): when this answers, no request of
+ * the old writer succeeds any more.
  */
 export async function detachVolume(context: ConductorContext, params: DetachVolumeParams): Promise<ReleaseVolumeReply> {
   const volume = volumeOf(context, params.volume_name);
-  const { attachedTo } = volume;
+  if (attachmentOf(volume, params.client)?.isReadOnly === true)
+    await proposeOrThrow(context, { kind: 'release_reader', volumeId: volume.id, client: params.client });
+  const attachedTo = writerOf(volume);
   if (attachedTo !== null && (params.client === '' || params.client === attachedTo)) {
     const outcome = await context.engine.propose({ kind: 'raise_epoch', volumeId: volume.id, takenFrom: attachedTo });
     // It was closed, or went to another client, a moment ago: the answer says so.
@@ -92,5 +134,6 @@ async function release(context: ConductorContext, volumeId: number, attachEpoch:
 
 function released(context: ConductorContext, { id, name }: VolumeRecord, op: string): ReleaseVolumeReply {
   const volume = context.state.volumes.get(id);
-  return { op, ret_code: 0, volume_name: name, attach_epoch: volume?.attachEpoch ?? 0, attached_to: volume?.attachedTo ?? null };
+  const held = { attach_epoch: volume?.attachEpoch ?? 0, attached_to: volume === undefined ? null : writerOf(volume) };
+  return { op, ret_code: 0, volume_name: name, ...held };
 }

@@ -14,9 +14,10 @@ import type { CreateVolumeParams, DeleteVolumeParams } from '../../api/routes.ts
 import { proposeOrThrow, volumeOf, type ConductorContext } from '../context.ts';
 import { STORE_DEAD_MS } from '../monitor.ts';
 import { placeGrowth, placeVolume } from '../plan/placement.ts';
+import { writerOf } from '../state/attachments.ts';
 import type { VolumeRecord } from '../state/cluster-state.ts';
 import type { Command } from '../state/commands.ts';
-import { isOnline, volumeByName, volumeConfig, volumeInfo } from '../state/queries.ts';
+import { attachmentInfos, isOnline, volumeByName, volumeConfig, volumeInfo } from '../state/queries.ts';
 import { firstUntold, PRIMARIES_DEADLINE_MS } from './primaries.ts';
 
 export const DEFAULT_SHARD_BYTES = 64 * GiB;
@@ -148,7 +149,11 @@ export function listVolume(context: ConductorContext): ListVolumeReply {
 export function getVolume(context: ConductorContext, params: { readonly volume_name: string }): GetVolumeReply {
   const record = volumeOf(context, params.volume_name);
   const { token: _secret, ...volume } = volumeConfig(context.state, context.monitor, record);
-  return { op: 'get_volume_reply', ret_code: 0, volume: { ...volume, attached_to: record.attachedTo } };
+  return {
+    op: 'get_volume_reply',
+    ret_code: 0,
+    volume: { ...volume, attached_to: writerOf(record), attachments: attachmentInfos(record) },
+  };
 }
 
 export function checkVolumeExists(context: ConductorContext, params: { readonly volume_name: string }): Reply {

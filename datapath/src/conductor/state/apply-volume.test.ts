@@ -3,6 +3,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { diskUuidOf, stateWithStores } from '../testing/plan-notation.ts';
 import { apply } from './apply.ts';
+import { writerOf } from './attachments.ts';
 import { decodeState, encodeState, type ClusterState, type VolumeRecord } from './cluster-state.ts';
 import { decodeCommand, encodeCommand, type Command, type Placement } from './commands.ts';
 
@@ -120,7 +121,7 @@ test('growths that do not fit are refused', () => {
 const open = (client: string): Command => ({ kind: 'raise_epoch', volumeId: ID, client });
 const release = (attachEpoch: number): Command => ({ kind: 'release_volume', volumeId: ID, attachEpoch });
 const attachment = (state: ClusterState): readonly [string | null, number] => [
-  volumeOf(state).attachedTo,
+  writerOf(volumeOf(state)),
   volumeOf(state).attachEpoch,
 ];
 
@@ -143,6 +144,59 @@ test('a detachment raises the epoch only while the one that it is taken from has
   const late: Command = { kind: 'raise_epoch', volumeId: ID, takenFrom: 'node0' };
   assert.match(refusal(held, late), /^INVALID_STATE: volume "data" is attached to "node1", not to "node0" any more/);
   assert.match(refusal(withVolume(GiB), late), /is attached to nobody/);
+});
+
+const attach = (client: string, isReadOnly = false): Command => ({ kind: 'attach_volume', volumeId: ID, client, isReadOnly });
+const resume = (number: number): Command => ({ kind: 'raise_epoch', volumeId: ID, attachment: number });
+/** "client number mode" of each attachment, and the epoch. */
+const attachments = (state: ClusterState): string => {
+  const { attachEpoch, attachments: all } = volumeOf(state);
+  return `${all.map((each) => `${each.client} ${each.number} ${each.isReadOnly ? 'reads' : 'writes'}`).join(', ')} at ${attachEpoch}`;
+};
+
+test('who attaches gets a number, the same one when asked again, and takes nothing away', () => {
+  const first = accept(withVolume(GiB), attach('node1'));
+  assert.is(attachments(first), 'node1 1 writes at 1');
+  const again = apply(first, attach('node1'));
+  assert.is(again.state, first);
+  assert.equal(again.outcome, { isAccepted: true, value: 1 });
+  assert.is(
+    refusal(first, attach('node2')),
+    'INVALID_STATE: cannot attach volume "data" to "node2" for writing: "node1" has it; detach it there first',
+  );
+  const read = accept(first, attach('node2', true));
+  assert.is(attachments(read), 'node1 1 writes, node2 2 reads at 1');
+  assert.match(refusal(read, attach('node2')), /"node2" for writing: it has it for reading; detach it there first/);
+  assert.match(refusal(read, attach('node1', true)), /"node1" for reading: it has it for writing/);
+  const alone = accept(read, { kind: 'release_reader', volumeId: ID, client: 'node2' });
+  assert.is(attachments(alone), 'node1 1 writes at 1');
+  assert.is(attachments(accept(alone, { kind: 'release_reader', volumeId: ID, client: 'node1' })), 'node1 1 writes at 1');
+});
+
+test('an attachment opens the volume as often as it likes, and never again once it is over', () => {
+  const attached = accept(withVolume(GiB), attach('node1'));
+  const opened = accept(accept(attached, resume(1)), resume(1));
+  assert.is(attachments(opened), 'node1 1 writes at 3', 'each opening fences the one before');
+  const over = accept(opened, release(3));
+  const reason = 'FENCED: attachment 1 of volume "data" is over: it was detached since; attach it again';
+  assert.is(refusal(over, resume(1)), reason);
+  const back = accept(over, attach('node1'));
+  assert.is(attachments(back), 'node1 2 writes at 4');
+  assert.is(refusal(back, resume(1)), reason, 'the same node, but somebody may have written in between');
+  assert.is(refusal(accept(back, open('node1')), resume(2)), reason.replace('1', '2'), 'taken by an opening of the same name');
+  const read = accept(withVolume(GiB), attach('node1', true));
+  assert.match(refusal(read, resume(1)), /^FENCED/, 'a reader does not write');
+});
+
+test('an opening takes the volume from an attachment, and leaves readers alone', () => {
+  const held = accept(accept(withVolume(GiB), attach('node1')), attach('node2', true));
+  assert.is(attachments(accept(held, open('node3'))), 'node2 2 reads, node3 3 writes at 2');
+  assert.is(attachments(accept(held, open('node2'))), 'node2 3 writes at 2', 'the reader itself');
+});
+
+test('a volume that is only read is not deleted either', () => {
+  const read = accept(withVolume(GiB), attach('node2', true));
+  assert.match(refusal(read, { kind: 'delete_volume', volumeId: ID }), /"node2" has it attached for reading; close it there/);
 });
 
 test('an attached volume is deleted only with force', () => {
@@ -178,12 +232,26 @@ test('a snapshot of the first version is read: nobody is attached', () => {
   assert.equal(decodeState(encodeState(held)), held);
 });
 
+test('a snapshot that says who writes, and no more, is read: that is its first attachment', () => {
+  const volume =
+    `{"id":${ID},"name":"data","sizeBytes":4096,"shardSizeBytes":67108864,"replicaCount":1,"attachEpoch":7,"attachedTo":"node1","token":9,` +
+    `"requestId":"","shards":[{"metaVersion":3,"primary":0,"replicas":[{"storeId":1,"diskUuid":"${diskUuidOf(1)}","status":"IN_SYNC"}]}]}`;
+  const text = `{"format":1,"cluster":null,"nextStoreId":2,"nextVolumeSequence":67,"stores":[],"volumes":[${volume}],"deletions":[]}`;
+  const state = decodeState(new TextEncoder().encode(text));
+  assert.is(attachments(state), 'node1 1 writes at 7');
+  assert.not.ok('attachedTo' in volumeOf(state));
+  assert.is(attachments(accept(accept(state, release(7)), attach('node2'))), 'node2 2 writes at 8');
+});
+
 test('the new commands survive encoding, with and without what is optional', () => {
   const commands: readonly Command[] = [
     grow(GiB, 65 * GiB, ON_3_AND_1),
     open('node-1.example:a/b_c'),
     { kind: 'raise_epoch', volumeId: ID, takenFrom: 'node1' },
     release(3),
+    attach('node1', true),
+    resume(2),
+    { kind: 'release_reader', volumeId: ID, client: 'node1' },
     { kind: 'delete_volume', volumeId: ID, force: true },
   ];
   for (const command of commands) assert.equal(decodeCommand(encodeCommand(command)), command);

@@ -1,4 +1,4 @@
-// The reducer's part about volumes as such: made, grown, attached, released, deleted. Called by apply.ts; the same rules: pure, and
+// The reducer's part about volumes as such: made, grown, deleted. Called by apply.ts; the same rules: pure, and
 // nobody is trusted.
 import { volumeIdOfSequence } from '../../base/ids.ts';
 import { BLOCK_BYTES } from '../../base/sizes.ts';
@@ -32,7 +32,8 @@ export function createVolume(state: ClusterState, command: KindOf<'create_volume
     shardSizeBytes: command.shardSizeBytes,
     replicaCount: command.replicaCount,
     attachEpoch: 0,
-    attachedTo: null,
+    attachments: [],
+    lastAttachment: 0,
     token: command.token,
     requestId: command.requestId,
     shards: command.shards.map(freshShard),
@@ -67,46 +68,17 @@ export function resizeVolume(state: ClusterState, command: KindOf<'resize_volume
   return accepted(withVolume(state, { ...volume, sizeBytes: command.sizeBytes, shards }), 0);
 }
 
-/** With a client it is that client's attachment from now on; without one (an older log, a detachment that begins) whose it is stays. */
-export function raiseEpoch(state: ClusterState, command: KindOf<'raise_epoch'>): Applied {
-  const volume = state.volumes.get(command.volumeId);
-  if (volume === undefined) return refused(state, 'NOT_FOUND', `volume ${command.volumeId} does not exist`);
-  if (command.takenFrom !== undefined && command.takenFrom !== volume.attachedTo) {
-    return refused(
-      state,
-      'INVALID_STATE',
-      `volume "${volume.name}" is attached to ${volume.attachedTo === null ? 'nobody' : `"${volume.attachedTo}"`}, not to "${command.takenFrom}" any more`,
-    );
-  }
-  const attachEpoch = volume.attachEpoch + 1;
-  const attachedTo = command.client ?? volume.attachedTo;
-  return accepted(withVolume(state, { ...volume, attachEpoch, attachedTo }), attachEpoch);
-}
-
-/** The holder of this epoch has let go of the volume. */
-export function releaseVolume(state: ClusterState, command: KindOf<'release_volume'>): Applied {
-  const volume = state.volumes.get(command.volumeId);
-  if (volume === undefined) return refused(state, 'NOT_FOUND', `volume ${command.volumeId} does not exist`);
-  if (volume.attachEpoch !== command.attachEpoch) {
-    return refused(
-      state,
-      'INVALID_STATE',
-      `volume "${volume.name}" has attach epoch ${volume.attachEpoch}, not ${command.attachEpoch}: it was attached again since`,
-    );
-  }
-  return accepted(withVolume(state, { ...volume, attachedTo: null }), 0);
-}
-
-/** Of a volume that a client has attached for writing only with `force`. */
+/** Of a volume that somebody has attached only with `force`. */
 export function deleteVolume(state: ClusterState, command: KindOf<'delete_volume'>): Applied {
   const { volumeId } = command;
   const volume = state.volumes.get(volumeId);
   if (volume === undefined) return refused(state, 'NOT_FOUND', `volume ${volumeId} does not exist`);
-  if (volume.attachedTo !== null && command.force !== true) {
+  const [user] = volume.attachments;
+  if (user !== undefined && command.force !== true) {
     return refused(
       state,
       'INVALID_STATE',
-      `cannot delete volume "${volume.name}": "${volume.attachedTo}" has it attached for writing; close it there, take it away with detach_volume, or delete it with force`,
+      `cannot delete volume "${volume.name}": "${user.client}" has it attached for ${user.isReadOnly ? 'reading' : 'writing'}; close it there, take it away with detach_volume, or delete it with force`,
     );
   }
   const volumes = new Map(state.volumes);

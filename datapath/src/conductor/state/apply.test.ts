@@ -73,7 +73,8 @@ test('a new volume has the first id, epoch 0, meta version 1 and all replicas in
     shardSizeBytes: 64 * GiB,
     replicaCount: 2,
     attachEpoch: 0,
-    attachedTo: null,
+    attachments: [],
+    lastAttachment: 0,
     token: 99,
     requestId: 'r1',
     shards: [

@@ -1,8 +1,10 @@
 // The reducer: (state, command) -> state. Pure and deterministic; a command that does not fit the state is refused with a reason and
 // changes nothing. It trusts nobody: the rules that keep data safe (section 6 of docs/internals/replication.md) are checked here, whatever
-// a planner or a handler has proposed. What a volume's own commands do is in apply-volume.ts.
+// a planner or a handler has proposed. What a volume's own commands do is in apply-volume.ts and
+// attachments.ts.
 import type { ReplicaStatus } from '../../api/model.ts';
-import { createVolume, deleteVolume, finishDeletion, raiseEpoch, releaseVolume, resizeVolume } from './apply-volume.ts';
+import { createVolume, deleteVolume, finishDeletion, resizeVolume } from './apply-volume.ts';
+import { attachVolume, raiseEpoch, releaseReader, releaseVolume } from './attachments.ts';
 import { withVolume, type ClusterState, type ShardRecord, type StoreFacts, type StoreRecord } from './cluster-state.ts';
 import type { Command, ShardChange } from './commands.ts';
 import { accepted, refused, type Applied } from './outcome.ts';
@@ -24,8 +26,12 @@ export function apply(state: ClusterState, command: Command): Applied {
       return raiseEpoch(state, command);
     case 'resize_volume':
       return resizeVolume(state, command);
+    case 'attach_volume':
+      return attachVolume(state, command);
     case 'release_volume':
       return releaseVolume(state, command);
+    case 'release_reader':
+      return releaseReader(state, command);
     case 'delete_volume':
       return deleteVolume(state, command);
     case 'finish_deletion':

@@ -50,6 +50,15 @@ export interface ShardRecord {
   readonly replicas: readonly ReplicaRecord[];
 }
 
+/** A client that may use a volume: state/attachments.ts has the rules. */
+export interface AttachmentRecord {
+  /** Counts from 1 in each volume. */
+  readonly number: number;
+  /** By the name that it gave: a host, a node. One attachment each. */
+  readonly client: string;
+  readonly isReadOnly: boolean;
+}
+
 export interface VolumeRecord {
   readonly id: number;
   readonly name: string;
@@ -57,8 +66,10 @@ export interface VolumeRecord {
   readonly shardSizeBytes: number;
   readonly replicaCount: number;
   readonly attachEpoch: number;
-  /** Who opened it for writing last and has not let go of it since, by the name that it gave; null: nobody. */
-  readonly attachedTo: string | null;
+  /** In the order in which they began; at most one writes. */
+  readonly attachments: readonly AttachmentRecord[];
+  /** The number of the latest one there ever was; 0: there was none. */
+  readonly lastAttachment: number;
   readonly token: number;
   /** Of the creation, to recognise a re-sent one; may be empty. */
   readonly requestId: string;
@@ -100,7 +111,7 @@ export function withVolume(state: ClusterState, volume: VolumeRecord): ClusterSt
   return { ...state, volumes: new Map(state.volumes).set(volume.id, volume) };
 }
 
-/** History: 1; still 1 since volumes have `attachedTo`, which is null where a snapshot lacks it. */
+/** History: 1; still 1 since volumes have `attachments`: snapshots from before them have `attachedTo` (the writer or null), or nothing. */
 const FORMAT = 1;
 
 interface StoredState {
@@ -141,9 +152,16 @@ export function decodeState(bytes: Uint8Array): ClusterState {
     nextStoreId: stored.nextStoreId,
     nextVolumeSequence: stored.nextVolumeSequence,
     stores: new Map(stored.stores.map((store) => [store.id, store])),
-    volumes: new Map(stored.volumes.map((volume) => [volume.id, { ...volume, attachedTo: volume.attachedTo ?? null }])),
+    volumes: new Map(stored.volumes.map((volume) => [volume.id, upgraded(volume)])),
     deletions: new Map(stored.deletions.map((deletion) => [deletion.volumeId, deletion])),
     storeIdByUuid: new Map(stored.stores.map((store) => [store.uuid, store.id])),
     volumeIdByName: new Map(stored.volumes.map((volume) => [volume.name, volume.id])),
   };
+}
+
+function upgraded(stored: VolumeRecord & { readonly attachedTo?: string | null }): VolumeRecord {
+  const { attachedTo, ...volume } = stored;
+  if (Array.isArray(volume.attachments)) return volume;
+  if (typeof attachedTo !== 'string') return { ...volume, attachments: [], lastAttachment: 0 };
+  return { ...volume, attachments: [{ number: 1, client: attachedTo, isReadOnly: false }], lastAttachment: 1 };
 }

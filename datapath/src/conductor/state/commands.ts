@@ -1,9 +1,10 @@
 // The conductor's commands: what is written to the log, and all that ever changes the cluster's state.
 // A command carries every choice that was made (tokens, placement), so that applying it needs no randomness and no clock.
-// History of the encoding (JSON): version 1. Since then only added to: resize_volume, release_volume, raise_epoch's client and takenFrom,
-// delete_volume's force. Records without them mean what they always meant.
+// History of the encoding (JSON): version 1. Since then only added to: resize_volume, attach_volume, release_volume, release_reader,
+// raise_epoch's client, takenFrom and attachment, delete_volume's force. Records without them mean what they always meant.
 import { PfError } from '../../base/errors.ts';
 import {
+  attachmentField,
   MAX_DISKS_IN_STORE,
   MAX_REPLICAS,
   MAX_SHARDS_IN_VOLUME,
@@ -80,10 +81,19 @@ export type Command =
       readonly sizeBytes: number;
       readonly shards: readonly Placement[];
     }
-  /** With `client`: that one has the volume attached for writing from now on. With `takenFrom`: only while that one has. */
-  | { readonly kind: 'raise_epoch'; readonly volumeId: number; readonly client?: string; readonly takenFrom?: string }
-  /** Nobody has it attached any more, unless the epoch has been raised since. */
+  /** Its value is the attachment's number. Raises the epoch for a new writer. */
+  | { readonly kind: 'attach_volume'; readonly volumeId: number; readonly client: string; readonly isReadOnly: boolean }
+  /** With `client`: that one writes from now on. With `attachment` or `takenFrom`: only while that one does. */
+  | {
+      readonly kind: 'raise_epoch';
+      readonly volumeId: number;
+      readonly client?: string;
+      readonly takenFrom?: string;
+      readonly attachment?: number;
+    }
+  /** Nobody writes it any more, unless the epoch has been raised since. */
   | { readonly kind: 'release_volume'; readonly volumeId: number; readonly attachEpoch: number }
+  | { readonly kind: 'release_reader'; readonly volumeId: number; readonly client: string }
   /** Also of a volume that somebody has attached with `force`. */
   | { readonly kind: 'delete_volume'; readonly volumeId: number; readonly force?: boolean }
   /** A store has freed its part of a deleted volume. */
@@ -179,12 +189,15 @@ const FIELDS: { readonly [K in Command['kind']]: Field<KindOf<K>> } = {
     sizeBytes: volumeBytesField,
     shards: listOf(placementField, MAX_SHARDS_IN_VOLUME),
   }),
+  attach_volume: command('attach_volume', { volumeId: idField, client: clientField, isReadOnly: flagField }),
   raise_epoch: command('raise_epoch', {
     volumeId: idField,
     client: optional(clientField, undefined),
     takenFrom: optional(clientField, undefined),
+    attachment: optional(attachmentField, undefined),
   }),
   release_volume: command('release_volume', { volumeId: idField, attachEpoch: epochField }),
+  release_reader: command('release_reader', { volumeId: idField, client: clientField }),
   delete_volume: command('delete_volume', { volumeId: idField, force: optional(flagField, undefined) }),
   finish_deletion: command('finish_deletion', { volumeId: idField, storeId: storeIdField }),
 };

@@ -1,7 +1,16 @@
 // The state as the control plane shows it: layouts for stores and clients, rows for lists. Pure; liveness comes as a view.
 import { replicaIdOf, volumeId } from '../../base/ids.ts';
-import type { DiskInfo, HealthStatus, ShardConfig, StoreInfo, VolumeConfig, VolumeInfo } from '../../api/model.ts';
+import type {
+  AttachmentInfo,
+  DiskInfo,
+  HealthStatus,
+  ShardConfig,
+  StoreInfo,
+  VolumeConfig,
+  VolumeInfo,
+} from '../../api/model.ts';
 import { isServed, type LivenessView } from '../plan/liveness.ts';
+import { writerOf } from './attachments.ts';
 import type { ClusterState, ShardRecord, StoreRecord, VolumeRecord } from './cluster-state.ts';
 
 export interface ReplicaAddress {
@@ -96,9 +105,14 @@ export function volumeInfo(view: LivenessView, volume: VolumeRecord): VolumeInfo
     status: volumeHealth(view, volume),
     shard_size: volume.shardSizeBytes,
     attach_epoch: volume.attachEpoch,
-    attached_to: volume.attachedTo,
+    attached_to: writerOf(volume),
+    attachments: attachmentInfos(volume),
     meta_ver: volume.shards.reduce((highest, shard) => Math.max(highest, shard.metaVersion), 0),
   };
+}
+
+export function attachmentInfos(volume: VolumeRecord): AttachmentInfo[] {
+  return volume.attachments.map(({ client, number, isReadOnly }) => ({ client, attachment: number, read_only: isReadOnly }));
 }
 
 export function isOnline(view: LivenessView, storeId: number): boolean {

@@ -66,6 +66,7 @@ export class FakeConductor {
       },
       create_volume: refuse,
       resize_volume: refuse,
+      attach_volume: refuse,
       open_volume: refuse,
       close_volume: refuse,
       detach_volume: refuse,

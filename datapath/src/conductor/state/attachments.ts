@@ -1,0 +1,100 @@
+// Who uses a volume, as the cluster remembers it. The reducer's part: pure, called by apply.ts.
+//
+// At most one attachment writes. Its holder is fenced by the attach epoch, which rises whenever the writer changes, is taken away, or
+// opens the volume again. A reader needs no fence; it is remembered so that a volume in use is not deleted, and that lists are exact.
+// An attachment has a number that no later one of the volume gets: who comes back with it after a restart proves that nobody else has
+// had the volume in between.
+import type { AttachmentRecord, ClusterState, VolumeRecord } from './cluster-state.ts';
+import { withVolume } from './cluster-state.ts';
+import type { Command } from './commands.ts';
+import { accepted, refused, type Applied } from './outcome.ts';
+
+type KindOf<K extends Command['kind']> = Extract<Command, { kind: K }>;
+
+/** The client that writes, or null. */
+export function writerOf(volume: VolumeRecord): string | null {
+  return volume.attachments.find((each) => !each.isReadOnly)?.client ?? null;
+}
+
+export function attachmentOf(volume: VolumeRecord, client: string): AttachmentRecord | undefined {
+  return volume.attachments.find((each) => each.client === client);
+}
+
+/** Asked again it answers the same number and changes nothing. Never takes a volume away from another writer. */
+export function attachVolume(state: ClusterState, command: KindOf<'attach_volume'>): Applied {
+  const volume = state.volumes.get(command.volumeId);
+  if (volume === undefined) return refused(state, 'NOT_FOUND', `volume ${command.volumeId} does not exist`);
+  const { client, isReadOnly } = command;
+  const held = attachmentOf(volume, client);
+  if (held?.isReadOnly === isReadOnly) return accepted(state, held.number);
+  const action = `cannot attach volume "${volume.name}" to "${client}" for ${isReadOnly ? 'reading' : 'writing'}`;
+  if (held !== undefined)
+    return refused(
+      state,
+      'INVALID_STATE',
+      `${action}: it has it for ${isReadOnly ? 'writing' : 'reading'}; detach it there first`,
+    );
+  const writer = writerOf(volume);
+  if (!isReadOnly && writer !== null)
+    return refused(state, 'INVALID_STATE', `${action}: "${writer}" has it; detach it there first`);
+  const attached = withAttachment(volume, client, isReadOnly);
+  const attachEpoch = isReadOnly ? volume.attachEpoch : volume.attachEpoch + 1;
+  return accepted(withVolume(state, { ...attached, attachEpoch }), attached.lastAttachment);
+}
+
+/**
+ * `client`: becomes the writer with a new attachment, whoever was it before. `attachment`: only while there is a writing attachment of that number.
+ * `takenFrom`: only while that one writes, and before it is taken away. With none of them (an older log) nothing else changes.
+ */
+export function raiseEpoch(state: ClusterState, command: KindOf<'raise_epoch'>): Applied {
+  const volume = state.volumes.get(command.volumeId);
+  if (volume === undefined) return refused(state, 'NOT_FOUND', `volume ${command.volumeId} does not exist`);
+  const writer = writerOf(volume);
+  if (command.takenFrom !== undefined && command.takenFrom !== writer) {
+    const now = writer === null ? 'nobody' : `"${writer}"`;
+    const reason = `volume "${volume.name}" is attached to ${now}, not to "${command.takenFrom}" any more`;
+    return refused(state, 'INVALID_STATE', reason);
+  }
+  if (command.attachment !== undefined && !volume.attachments.some((each) => isWriting(each, command.attachment!))) {
+    const reason = `attachment ${command.attachment} of volume "${volume.name}" is over: it was detached since; attach it again`;
+    return refused(state, 'FENCED', reason);
+  }
+  const attachEpoch = volume.attachEpoch + 1;
+  const attached = command.client === undefined ? volume : withAttachment(withoutWriter(volume), command.client, false);
+  return accepted(withVolume(state, { ...attached, attachEpoch }), attachEpoch);
+}
+
+/** The holder of this epoch has let go of the volume. */
+export function releaseVolume(state: ClusterState, command: KindOf<'release_volume'>): Applied {
+  const volume = state.volumes.get(command.volumeId);
+  if (volume === undefined) return refused(state, 'NOT_FOUND', `volume ${command.volumeId} does not exist`);
+  if (volume.attachEpoch !== command.attachEpoch) {
+    return refused(
+      state,
+      'INVALID_STATE',
+      `volume "${volume.name}" has attach epoch ${volume.attachEpoch}, not ${command.attachEpoch}: it was attached again since`,
+    );
+  }
+  return accepted(withVolume(state, withoutWriter(volume)), 0);
+}
+
+/** A reader has let go of the volume, or never had it. */
+export function releaseReader(state: ClusterState, command: KindOf<'release_reader'>): Applied {
+  const volume = state.volumes.get(command.volumeId);
+  if (volume === undefined) return refused(state, 'NOT_FOUND', `volume ${command.volumeId} does not exist`);
+  const attachments = volume.attachments.filter((each) => each.client !== command.client || !each.isReadOnly);
+  return accepted(withVolume(state, { ...volume, attachments }), 0);
+}
+
+const isWriting = (each: AttachmentRecord, number: number): boolean => each.number === number && !each.isReadOnly;
+
+function withoutWriter(volume: VolumeRecord): VolumeRecord {
+  return { ...volume, attachments: volume.attachments.filter((each) => each.isReadOnly) };
+}
+
+/** A client has one attachment: a reader that becomes the writer is a reader no more. */
+function withAttachment(volume: VolumeRecord, client: string, isReadOnly: boolean): VolumeRecord {
+  const number = volume.lastAttachment + 1;
+  const others = volume.attachments.filter((each) => each.client !== client);
+  return { ...volume, lastAttachment: number, attachments: [...others, { number, client, isReadOnly }] };
+}
