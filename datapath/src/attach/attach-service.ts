@@ -1,0 +1,231 @@
+// pfnbd: keeps the volumes of one node mapped into its kernel, through its own restarts and those of everybody else. Started by bin/pfnbd.
+//
+// What dies when:  record written --> opened --> kernel device made --> record with its size
+//   after the first arrow: the next process finds a record without a device, and drops it: whoever asked gets no answer and asks again;
+//   after the second or third: it adopts the device by its name.
+// Going:  kernel device removed --> closed --> record removed. After the first arrow the next process finds a record without a device.
+// Invariants: one step at a time for each volume; a device without a record is removed at the start, unless it is in use.
+import { PfError, formatErrorChain } from '../base/errors.ts';
+import type { Json } from '../base/json.ts';
+import type { ControlHandler } from '../daemon/control-server.ts';
+import { Mutex } from '../daemon/mutex.ts';
+import type { World } from '../world/world.ts';
+import { AttachmentRecords, type AttachmentRecord } from './attachment-records.ts';
+import { AttachedVolume, type OpenedVolume, type Surroundings } from './attached-volume.ts';
+import type { Mapper } from './mapper.ts';
+import { attachRequestField, volumeRequestField, type AttachedVolume as Listed, type AttachRequest } from './model.ts';
+
+export interface AttachServiceOptions {
+  /** On the node's disk; for one pfnbd at a time. */
+  readonly stateFolder: string;
+  readonly openVolume: (request: AttachRequest) => Promise<OpenedVolume>;
+  /** The first one that this machine can use makes new devices; all of them take up old ones. */
+  readonly mappers: readonly Mapper[];
+}
+
+export class AttachService {
+  readonly #world: World;
+  readonly #records: AttachmentRecords;
+  readonly #around: Surroundings;
+  readonly #mappers: readonly Mapper[];
+  readonly #volumes = new Map<string, AttachedVolume>();
+  readonly #mutexes = new Map<string, Mutex>();
+  readonly #ending = new AbortController();
+  readonly #takingUp: Promise<void>[] = [];
+  #unlock: () => Promise<void> = async () => {};
+
+  /** Serves at once; volumes of an earlier process come back one by one. Errors: INVALID_STATE (another pfnbd has the folder), UNSUPPORTED (no mapper). */
+  static async start(world: World, options: AttachServiceOptions): Promise<AttachService> {
+    const { stateFolder } = options;
+    await world.files.makeFolder(stateFolder, { isPrivate: true });
+    const lock = await world.files.lock(`${stateFolder}/lock`);
+    try {
+      const records = new AttachmentRecords(world, stateFolder);
+      const mappers = await usable(options.mappers);
+      const service = new AttachService(world, records, mappers, options, `pf-${await records.instance()}-`);
+      service.#unlock = () => lock.release();
+      await service.#takeUpAll();
+      return service;
+    } catch (error) {
+      await lock.release();
+      throw error;
+    }
+  }
+
+  private constructor(
+    world: World,
+    records: AttachmentRecords,
+    mappers: readonly Mapper[],
+    options: AttachServiceOptions,
+    prefix: string,
+  ) {
+    this.#world = world;
+    this.#records = records;
+    this.#mappers = mappers;
+    this.#prefix = prefix;
+    this.#around = { world, openVolume: options.openVolume, mappingName: (volumeName) => prefix + volumeName };
+  }
+
+  readonly #prefix: string;
+
+  /** For its control socket. */
+  get handlers(): Readonly<Record<string, ControlHandler>> {
+    return {
+      attach: async (body) => asJson(await this.attach(attachRequestField.fromJson(body, 'attach'))),
+      detach: async (body) => this.detach(volumeRequestField.fromJson(body, 'detach').volume_name).then(() => null),
+      resize: async (body) => asJson(await this.resize(volumeRequestField.fromJson(body, 'resize').volume_name)),
+      list: () => this.list().map(asJson),
+    };
+  }
+
+  attach(request: AttachRequest): Promise<Listed> {
+    return this.#alone(request.volume_name, async () => {
+      const present = this.#volumes.get(request.volume_name);
+      if (present !== undefined && isSame(present.request, request)) return servingOf(present);
+      if (present !== undefined) await this.#replace(present, request);
+      const mapper = this.#mappers[0]!;
+      const volume = new AttachedVolume(this.#around, mapper, request);
+      await this.#records.write(recordOf(volume));
+      try {
+        await volume.attach();
+      } catch (error) {
+        await this.#records.remove(request.volume_name);
+        throw error;
+      }
+      this.#volumes.set(request.volume_name, volume);
+      await this.#records.write(recordOf(volume));
+      return volume.listed();
+    });
+  }
+
+  detach(volumeName: string): Promise<void> {
+    return this.#alone(volumeName, async () => {
+      const volume = this.#volumes.get(volumeName);
+      if (volume === undefined) return;
+      await this.#remove(volume);
+    });
+  }
+
+  resize(volumeName: string): Promise<Listed> {
+    return this.#alone(volumeName, async () => {
+      const volume = this.#volumes.get(volumeName);
+      if (volume === undefined)
+        throw new PfError('NOT_FOUND', `cannot resize volume "${volumeName}": it is not attached here; attach it first`);
+      await volume.resize();
+      await this.#records.write(recordOf(volume));
+      return volume.listed();
+    });
+  }
+
+  list(): readonly Listed[] {
+    return [...this.#volumes.values()].map((volume) => volume.listed());
+  }
+
+  /** Leaves every kernel device to the next process. */
+  async handOver(): Promise<void> {
+    this.#ending.abort(new PfError('CANCELLED', 'pfnbd ends'));
+    await Promise.all(this.#takingUp);
+    await Promise.all([...this.#mutexes.values()].map((mutex) => mutex.run(async () => {})));
+    await Promise.all([...this.#volumes.values()].map((volume) => volume.handOver()));
+    await Promise.all(this.#mappers.map((mapper) => mapper.close()));
+    await this.#unlock();
+  }
+
+  async #takeUpAll(): Promise<void> {
+    const records = await this.#records.readAll();
+    const known = new Set(records.map((record) => this.#prefix + record.volume_name));
+    for (const mapper of this.#mappers) {
+      const gone = await mapper.reap(this.#prefix, known);
+      if (gone.length > 0) this.#world.log.warn('devices without a record were removed', { devices: [...gone] });
+    }
+    for (const record of records) {
+      const mapper = this.#mappers.find((each) => each.kind === record.mapper) ?? this.#mappers[0]!;
+      const volume = new AttachedVolume(this.#around, mapper, requestOf(record));
+      this.#volumes.set(record.volume_name, volume);
+      this.#takingUp.push(this.#takeUp(volume, record));
+    }
+  }
+
+  /** Not under the mutex while the cluster is waited for: the volume is STARTING, and calls about it are told so. */
+  async #takeUp(volume: AttachedVolume, record: AttachmentRecord): Promise<void> {
+    const { volume_name } = record;
+    try {
+      const isThere = await volume.takeUp(record, this.#ending.signal);
+      if (isThere) {
+        this.#world.log.info('an attached volume is served again', { volume: volume_name, state: volume.state });
+        return;
+      }
+      this.#volumes.delete(volume_name);
+      await this.#records.remove(volume_name);
+    } catch (error) {
+      if (this.#ending.signal.aborted) return;
+      this.#world.log.error('an attached volume could not be taken up', { volume: volume_name, error: formatErrorChain(error) });
+      this.#volumes.delete(volume_name);
+    }
+  }
+
+  /** The attachment that is asked for is another one: what is here belongs to one that is over. */
+  async #replace(present: AttachedVolume, request: AttachRequest): Promise<void> {
+    try {
+      await this.#remove(present);
+    } catch (error) {
+      throw new PfError(
+        'INVALID_STATE',
+        `cannot attach volume "${request.volume_name}" with attachment ${request.attachment}: the device of attachment ${present.request.attachment} is still there; unmount it and detach it first`,
+        { cause: error },
+      );
+    }
+  }
+
+  async #remove(volume: AttachedVolume): Promise<void> {
+    const { volume_name } = volume.request;
+    await volume.detach();
+    this.#volumes.delete(volume_name);
+    await this.#records.remove(volume_name);
+  }
+
+  #alone<T>(volumeName: string, task: () => Promise<T>): Promise<T> {
+    if (this.#ending.signal.aborted) return Promise.reject(new PfError('NOT_READY', 'pfnbd ends; ask the next one'));
+    const mutex = this.#mutexes.get(volumeName) ?? new Mutex();
+    this.#mutexes.set(volumeName, mutex);
+    return mutex.run(task);
+  }
+}
+
+async function usable(mappers: readonly Mapper[]): Promise<readonly Mapper[]> {
+  const reasons: string[] = [];
+  const found: Mapper[] = [];
+  for (const mapper of mappers) {
+    const reason = await mapper.unavailable();
+    if (reason === null) found.push(mapper);
+    else reasons.push(`${mapper.kind}: ${reason}`);
+  }
+  if (found.length > 0) return found;
+  throw new PfError('UNSUPPORTED', `this machine can make no block device (${reasons.join('; ')})`);
+}
+
+function servingOf(volume: AttachedVolume): Listed {
+  const listed = volume.listed();
+  if (listed.state === 'SERVING') return listed;
+  const { volume_name, attachment } = listed;
+  if (listed.state === 'OVER')
+    throw new PfError(
+      'FENCED',
+      `attachment ${attachment} of volume "${volume_name}" is over; detach it here and attach it again`,
+    );
+  throw new PfError('UNAVAILABLE', `volume "${volume_name}" waits for its cluster since pfnbd was started; try again`);
+}
+
+function isSame(one: AttachRequest, other: AttachRequest): boolean {
+  return one.attachment === other.attachment && one.read_only === other.read_only;
+}
+
+function requestOf({ volume_name, attachment, read_only }: AttachRequest): AttachRequest {
+  return { volume_name, attachment, read_only };
+}
+
+function recordOf(volume: AttachedVolume): AttachmentRecord {
+  return { version: 1, ...volume.request, mapper: volume.mapper.kind, size: volume.sizeBytes };
+}
+
+const asJson = (listed: Listed): Json => ({ ...listed });

@@ -1,0 +1,34 @@
+// What pfnbd and those who ask it speak about: the nouns of its socket, with their limits.
+import { attachmentField } from '../api/bodies.ts';
+import { flagField, nameField, recordOf } from '../api/fields.ts';
+
+/** The name by which pfnbd greets at its socket. */
+export const PFNBD = 'pfnbd';
+
+export interface AttachRequest {
+  readonly volume_name: string;
+  /** What the conductor's attach_volume answered for this node. */
+  readonly attachment: number;
+  readonly read_only: boolean;
+}
+
+/** STARTING: the device is there since an earlier pfnbd, its requests wait. OVER: the attachment has ended, every request fails. */
+export type AttachedState = 'STARTING' | 'SERVING' | 'OVER';
+
+export interface AttachedVolume extends AttachRequest {
+  /** "/dev/nbd3"; empty while STARTING. */
+  readonly device: string;
+  /** Bytes, as the device has it. */
+  readonly size: number;
+  /** Which mapper made it. */
+  readonly mapper: string;
+  readonly state: AttachedState;
+}
+
+export const attachRequestField = recordOf<AttachRequest>({
+  volume_name: nameField,
+  attachment: attachmentField,
+  read_only: flagField,
+});
+
+export const volumeRequestField = recordOf<Pick<AttachRequest, 'volume_name'>>({ volume_name: nameField });
