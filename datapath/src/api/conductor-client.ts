@@ -21,6 +21,7 @@ import {
   type HandleErrorRequest,
   type HeartbeatReply,
   type HeartbeatRequest,
+  type NodeInfo,
   type RecoveryDoneReply,
   type RecoveryDoneRequest,
   type ReleaseVolumeReply,
@@ -151,9 +152,24 @@ export class ConductorClient {
     return this.#call('resize_volume', CONDUCTOR_ROUTES.resize_volume, { volume_name: name, size: sizeBytes }, null, attempt);
   }
 
+  /** The machine of that name can attach volumes from now on. */
+  async putNode(name: string, version: string, options: CallOptions = {}): Promise<void> {
+    const params = { node_name: name, version };
+    await this.#call('put_node', CONDUCTOR_ROUTES.put_node, params, null, new Attempt(options));
+  }
+
+  /** Errors: NOT_FOUND, INVALID_STATE (it has a volume attached). */
+  async removeNode(name: string, options: CallOptions = {}): Promise<void> {
+    await this.#call('remove_node', CONDUCTOR_ROUTES.remove_node, { node_name: name }, null, new Attempt(options));
+  }
+
+  async listNode(options: CallOptions = {}): Promise<readonly NodeInfo[]> {
+    return (await this.#call('list_node', CONDUCTOR_ROUTES.list_node, {}, null, new Attempt(options))).nodes;
+  }
+
   /**
    * The volume is this client's from now on, until detachVolume. For a client that has it so already nothing changes.
-   * Errors: NOT_FOUND, INVALID_STATE (another one writes it, or this one has it in the other mode).
+   * Errors: NOT_FOUND (the volume, or a node of the client's name), INVALID_STATE (another one writes it, or this one has it in the other mode).
    */
   async attachVolume(name: string, options: AttachVolumeOptions): Promise<AttachVolumeReply> {
     const params = { volume_name: name, client: options.client, read_only: options.isReadOnly === true };

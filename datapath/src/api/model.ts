@@ -147,6 +147,12 @@ export interface DiskInfo extends DiskReport {
   readonly store_id: number;
 }
 
+/** A machine that can attach volumes: its pfnbd has said so. */
+export interface NodeInfo {
+  readonly name: string;
+  readonly version: string;
+}
+
 export interface AttachmentInfo {
   readonly client: string;
   /** Names this act of attaching: a later one of the volume gets another number. */
@@ -218,6 +224,10 @@ export interface ListStoreReply extends Reply {
 /** `trays` is PureFlash's word for disks. */
 export interface ListDiskReply extends Reply {
   readonly trays: readonly DiskInfo[];
+}
+
+export interface ListNodeReply extends Reply {
+  readonly nodes: readonly NodeInfo[];
 }
 
 export interface DeleteVolumeReply extends Reply {

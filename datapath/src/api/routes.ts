@@ -28,6 +28,7 @@ import type {
   HandleErrorReply,
   HeartbeatReply,
   ListDiskReply,
+  ListNodeReply,
   ListStoreReply,
   ListVolumeReply,
   OpenVolumeReply,
@@ -137,6 +138,9 @@ export const CONDUCTOR_ROUTES = {
     volume_name,
     size: wholeNumber(4096, MAX_VOLUME_BYTES),
   }),
+  put_node: get<{ node_name: string; version: string }, Reply>({ node_name: clientField, version: textField(64) }),
+  remove_node: get<{ node_name: string }, Reply>({ node_name: clientField }),
+  list_node: get<object, ListNodeReply>({}),
   attach_volume: get<AttachVolumeParams, AttachVolumeReply>({
     volume_name,
     client: clientField,

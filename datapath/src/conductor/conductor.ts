@@ -216,6 +216,8 @@ export class Conductor implements ConductorContext {
 }
 
 const CHANGES_NO_PLAN: ReadonlySet<Command['kind']> = new Set([
+  'put_node',
+  'remove_node',
   'attach_volume',
   'raise_epoch',
   'release_volume',
@@ -237,6 +239,8 @@ function touchedVolumes(command: Command, before: ClusterState, after: ClusterSt
       return [command.volumeId];
     case 'create_cluster':
     case 'put_store':
+    case 'put_node':
+    case 'remove_node':
     case 'release_volume':
     case 'release_reader':
     case 'finish_deletion':

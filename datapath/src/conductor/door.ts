@@ -9,6 +9,7 @@ import type { ConductorContext } from './context.ts';
 import { getCluster, listDisk, listStore } from './handlers/cluster.ts';
 import { handleError, heartbeat, recoveryDone } from './handlers/store-reports.ts';
 import { attachVolume, closeVolume, detachVolume, openVolume } from './handlers/attachments.ts';
+import { listNode, putNode, removeNode } from './handlers/nodes.ts';
 import { checkVolumeExists, createVolume, deleteVolume, getVolume, listVolume, resizeVolume } from './handlers/volumes.ts';
 import { renderMetrics } from './metrics.ts';
 import { renderStatusPage } from './status-page.ts';
@@ -20,6 +21,9 @@ export function createDoor(context: ConductorContext): HttpHandler {
     recovery_done: (_params, body) => recoveryDone(context, body),
     create_volume: (params) => createVolume(context, params),
     resize_volume: (params) => resizeVolume(context, params),
+    put_node: (params) => putNode(context, params),
+    remove_node: (params) => removeNode(context, params),
+    list_node: () => listNode(context),
     attach_volume: (params) => attachVolume(context, params),
     open_volume: (params) => openVolume(context, params),
     close_volume: (params) => closeVolume(context, params),

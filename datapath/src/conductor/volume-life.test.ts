@@ -239,6 +239,10 @@ test('an attachment: opened again and again by its holder alone, over for good w
   await cluster.createVolume('data', 1, GiB);
   const attach = (client: string, isReadOnly = false) =>
     cluster.ask((conductor) => conductor.attachVolume('data', { client, isReadOnly }));
+  const unknown = await rejection(attach('node1'));
+  assert.equal([unknown.code, /no such node is known/.test(unknown.message)], ['NOT_FOUND', true]);
+  for (const name of ['node1', 'node2', 'node3']) await cluster.ask((conductor) => conductor.putNode(name, '1.0.0'));
+  assert.equal((await cluster.ask((conductor) => conductor.listNode())).length, 3);
   const attached = await attach('node1');
   assert.equal(attached, {
     op: 'attach_volume_reply',
@@ -251,6 +255,7 @@ test('an attachment: opened again and again by its holder alone, over for good w
   });
   const { appliedIndex } = cluster.conductor.engine;
   assert.is((await attach('node1')).attachment, 1);
+  await cluster.ask((conductor) => conductor.putNode('node1', '1.0.0'));
   assert.is(cluster.conductor.engine.appliedIndex, appliedIndex, 'asking again writes nothing');
   const other = await rejection(attach('node2'));
   assert.equal([other.code, /"node1" has it/.test(other.message)], ['INVALID_STATE', true]);

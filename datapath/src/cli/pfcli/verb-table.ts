@@ -10,6 +10,7 @@ export interface VerbEntry {
 export const VERBS: Readonly<Record<string, VerbEntry>> = {
   list_store: { summary: 'the stores of the cluster', load: async () => (await import('./list-store.ts')).listStore },
   list_disk: { summary: 'the disks of all stores', load: async () => (await import('./list-disk.ts')).listDisk },
+  list_node: { summary: 'the nodes that can attach volumes', load: async () => (await import('./list-node.ts')).listNode },
   create_volume: { summary: 'create a volume', load: async () => (await import('./create-volume.ts')).createVolume },
   list_volume: { summary: 'the volumes of the cluster', load: async () => (await import('./list-volume.ts')).listVolume },
   open_volume: {

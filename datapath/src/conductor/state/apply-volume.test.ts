@@ -146,6 +146,8 @@ test('a detachment raises the epoch only while the one that it is taken from has
   assert.match(refusal(withVolume(GiB), late), /is attached to nobody/);
 });
 
+const putNode = (name: string, version = '1.0.0'): Command => ({ kind: 'put_node', node: { name, version } });
+const known = (...names: string[]): ClusterState => names.reduce((state, name) => accept(state, putNode(name)), withVolume(GiB));
 const attach = (client: string, isReadOnly = false): Command => ({ kind: 'attach_volume', volumeId: ID, client, isReadOnly });
 const resume = (number: number): Command => ({ kind: 'raise_epoch', volumeId: ID, attachment: number });
 /** "client number mode" of each attachment, and the epoch. */
@@ -155,7 +157,7 @@ const attachments = (state: ClusterState): string => {
 };
 
 test('who attaches gets a number, the same one when asked again, and takes nothing away', () => {
-  const first = accept(withVolume(GiB), attach('node1'));
+  const first = accept(known('node1', 'node2'), attach('node1'));
   assert.is(attachments(first), 'node1 1 writes at 1');
   const again = apply(first, attach('node1'));
   assert.is(again.state, first);
@@ -174,7 +176,7 @@ test('who attaches gets a number, the same one when asked again, and takes nothi
 });
 
 test('an attachment opens the volume as often as it likes, and never again once it is over', () => {
-  const attached = accept(withVolume(GiB), attach('node1'));
+  const attached = accept(known('node1', 'node2'), attach('node1'));
   const opened = accept(accept(attached, resume(1)), resume(1));
   assert.is(attachments(opened), 'node1 1 writes at 3', 'each opening fences the one before');
   const over = accept(opened, release(3));
@@ -184,19 +186,41 @@ test('an attachment opens the volume as often as it likes, and never again once 
   assert.is(attachments(back), 'node1 2 writes at 4');
   assert.is(refusal(back, resume(1)), reason, 'the same node, but somebody may have written in between');
   assert.is(refusal(accept(back, open('node1')), resume(2)), reason.replace('1', '2'), 'taken by an opening of the same name');
-  const read = accept(withVolume(GiB), attach('node1', true));
+  const read = accept(known('node1', 'node2'), attach('node1', true));
   assert.match(refusal(read, resume(1)), /^FENCED/, 'a reader does not write');
 });
 
 test('an opening takes the volume from an attachment, and leaves readers alone', () => {
-  const held = accept(accept(withVolume(GiB), attach('node1')), attach('node2', true));
+  const held = accept(accept(known('node1', 'node2'), attach('node1')), attach('node2', true));
   assert.is(attachments(accept(held, open('node3'))), 'node2 2 reads, node3 3 writes at 2');
   assert.is(attachments(accept(held, open('node2'))), 'node2 3 writes at 2', 'the reader itself');
 });
 
 test('a volume that is only read is not deleted either', () => {
-  const read = accept(withVolume(GiB), attach('node2', true));
+  const read = accept(known('node1', 'node2'), attach('node2', true));
   assert.match(refusal(read, { kind: 'delete_volume', volumeId: ID }), /"node2" has it attached for reading; close it there/);
+});
+
+test('only nodes that are known attach; one that has a volume stays known', () => {
+  const fresh = withVolume(GiB);
+  assert.is(
+    refusal(fresh, attach('node9')),
+    'NOT_FOUND: cannot attach volume "data" to "node9" for writing: no such node is known; start pfnbd there, or look at list_node',
+  );
+  const nodes = known('node1');
+  assert.is(apply(nodes, putNode('node1')).state, nodes, 'nothing new');
+  const newer = accept(nodes, putNode('node1', '1.1.0'));
+  assert.equal([...newer.nodes.values()], [{ name: 'node1', version: '1.1.0' }]);
+  const held = accept(nodes, attach('node1'));
+  const remove: Command = { kind: 'remove_node', name: 'node1' };
+  assert.is(
+    refusal(held, remove),
+    'INVALID_STATE: cannot remove node "node1": it has volume "data" attached; detach it with detach_volume first',
+  );
+  const gone = accept(accept(held, release(1)), remove);
+  assert.is(gone.nodes.size, 0);
+  assert.match(refusal(gone, remove), /^NOT_FOUND: node "node1" is not known/);
+  assert.equal(decodeState(encodeState(held)), held);
 });
 
 test('an attached volume is deleted only with force', () => {
@@ -240,7 +264,7 @@ test('a snapshot that says who writes, and no more, is read: that is its first a
   const state = decodeState(new TextEncoder().encode(text));
   assert.is(attachments(state), 'node1 1 writes at 7');
   assert.not.ok('attachedTo' in volumeOf(state));
-  assert.is(attachments(accept(accept(state, release(7)), attach('node2'))), 'node2 2 writes at 8');
+  assert.is(attachments(accept(accept(accept(state, release(7)), putNode('node2')), attach('node2'))), 'node2 2 writes at 8');
 });
 
 test('the new commands survive encoding, with and without what is optional', () => {
@@ -249,6 +273,8 @@ test('the new commands survive encoding, with and without what is optional', () 
     open('node-1.example:a/b_c'),
     { kind: 'raise_epoch', volumeId: ID, takenFrom: 'node1' },
     release(3),
+    putNode('node1'),
+    { kind: 'remove_node', name: 'node1' },
     attach('node1', true),
     resume(2),
     { kind: 'release_reader', volumeId: ID, client: 'node1' },

@@ -4,7 +4,7 @@
 // attachments.ts.
 import type { ReplicaStatus } from '../../api/model.ts';
 import { createVolume, deleteVolume, finishDeletion, resizeVolume } from './apply-volume.ts';
-import { attachVolume, raiseEpoch, releaseReader, releaseVolume } from './attachments.ts';
+import { attachVolume, putNode, raiseEpoch, releaseReader, releaseVolume, removeNode } from './attachments.ts';
 import { withVolume, type ClusterState, type ShardRecord, type StoreFacts, type StoreRecord } from './cluster-state.ts';
 import type { Command, ShardChange } from './commands.ts';
 import { accepted, refused, type Applied } from './outcome.ts';
@@ -26,6 +26,10 @@ export function apply(state: ClusterState, command: Command): Applied {
       return raiseEpoch(state, command);
     case 'resize_volume':
       return resizeVolume(state, command);
+    case 'put_node':
+      return putNode(state, command);
+    case 'remove_node':
+      return removeNode(state, command);
     case 'attach_volume':
       return attachVolume(state, command);
     case 'release_volume':

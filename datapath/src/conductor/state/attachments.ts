@@ -1,4 +1,4 @@
-// Who uses a volume, as the cluster remembers it. The reducer's part: pure, called by apply.ts.
+// Who uses a volume, and which machines may, as the cluster remembers it. The reducer's part: pure, called by apply.ts.
 //
 // At most one attachment writes. Its holder is fenced by the attach epoch, which rises whenever the writer changes, is taken away, or
 // opens the volume again. A reader needs no fence; it is remembered so that a volume in use is not deleted, and that lists are exact.
@@ -34,6 +34,8 @@ export function attachVolume(state: ClusterState, command: KindOf<'attach_volume
       'INVALID_STATE',
       `${action}: it has it for ${isReadOnly ? 'writing' : 'reading'}; detach it there first`,
     );
+  if (!state.nodes.has(client))
+    return refused(state, 'NOT_FOUND', `${action}: no such node is known; start pfnbd there, or look at list_node`);
   const writer = writerOf(volume);
   if (!isReadOnly && writer !== null)
     return refused(state, 'INVALID_STATE', `${action}: "${writer}" has it; detach it there first`);
@@ -84,6 +86,26 @@ export function releaseReader(state: ClusterState, command: KindOf<'release_read
   if (volume === undefined) return refused(state, 'NOT_FOUND', `volume ${command.volumeId} does not exist`);
   const attachments = volume.attachments.filter((each) => each.client !== command.client || !each.isReadOnly);
   return accepted(withVolume(state, { ...volume, attachments }), 0);
+}
+
+export function putNode(state: ClusterState, { node }: KindOf<'put_node'>): Applied {
+  if (state.nodes.get(node.name)?.version === node.version) return accepted(state, 0);
+  return accepted({ ...state, nodes: new Map(state.nodes).set(node.name, node) }, 0);
+}
+
+/** Not while it has a volume attached: nobody would know any more that it may still write. */
+export function removeNode(state: ClusterState, { name }: KindOf<'remove_node'>): Applied {
+  if (!state.nodes.has(name)) return refused(state, 'NOT_FOUND', `node "${name}" is not known`);
+  const held = [...state.volumes.values()].find((volume) => attachmentOf(volume, name) !== undefined);
+  if (held !== undefined)
+    return refused(
+      state,
+      'INVALID_STATE',
+      `cannot remove node "${name}": it has volume "${held.name}" attached; detach it with detach_volume first`,
+    );
+  const nodes = new Map(state.nodes);
+  nodes.delete(name);
+  return accepted({ ...state, nodes }, 0);
 }
 
 const isWriting = (each: AttachmentRecord, number: number): boolean => each.number === number && !each.isReadOnly;

@@ -50,6 +50,13 @@ export interface ShardRecord {
   readonly replicas: readonly ReplicaRecord[];
 }
 
+/** A machine that can attach volumes: its pfnbd has said so. */
+export interface NodeRecord {
+  readonly name: string;
+  /** Of its pfnbd, as it said last. */
+  readonly version: string;
+}
+
 /** A client that may use a volume: state/attachments.ts has the rules. */
 export interface AttachmentRecord {
   /** Counts from 1 in each volume. */
@@ -90,6 +97,8 @@ export interface ClusterState {
   readonly stores: ReadonlyMap<number, StoreRecord>;
   readonly volumes: ReadonlyMap<number, VolumeRecord>;
   readonly deletions: ReadonlyMap<number, DeletionRecord>;
+  /** By name. */
+  readonly nodes: ReadonlyMap<string, NodeRecord>;
   /** Follows from the others. */
   readonly storeIdByUuid: ReadonlyMap<string, number>;
   readonly volumeIdByName: ReadonlyMap<string, number>;
@@ -102,6 +111,7 @@ export const EMPTY_STATE: ClusterState = {
   stores: new Map(),
   volumes: new Map(),
   deletions: new Map(),
+  nodes: new Map(),
   storeIdByUuid: new Map(),
   volumeIdByName: new Map(),
 };
@@ -111,7 +121,9 @@ export function withVolume(state: ClusterState, volume: VolumeRecord): ClusterSt
   return { ...state, volumes: new Map(state.volumes).set(volume.id, volume) };
 }
 
-/** History: 1; still 1 since volumes have `attachments`: snapshots from before them have `attachedTo` (the writer or null), or nothing. */
+/**
+ * History: 1; still 1 since volumes have `attachments`: snapshots from before them have `attachedTo` (the writer or null), or nothing; and
+ * since there are `nodes`, which older ones do not know. */
 const FORMAT = 1;
 
 interface StoredState {
@@ -122,6 +134,7 @@ interface StoredState {
   readonly stores: readonly StoreRecord[];
   readonly volumes: readonly VolumeRecord[];
   readonly deletions: readonly DeletionRecord[];
+  readonly nodes?: readonly NodeRecord[];
 }
 
 /** The same state always gives the same bytes: tables in the order of their ids. */
@@ -134,6 +147,7 @@ export function encodeState(state: ClusterState): Uint8Array {
     stores: [...state.stores.values()].sort((a, b) => a.id - b.id),
     volumes: [...state.volumes.values()].sort((a, b) => a.id - b.id),
     deletions: [...state.deletions.values()].sort((a, b) => a.volumeId - b.volumeId),
+    nodes: [...state.nodes.values()].sort((a, b) => (a.name < b.name ? -1 : 1)),
   };
   return new TextEncoder().encode(JSON.stringify(stored));
 }
@@ -154,6 +168,7 @@ export function decodeState(bytes: Uint8Array): ClusterState {
     stores: new Map(stored.stores.map((store) => [store.id, store])),
     volumes: new Map(stored.volumes.map((volume) => [volume.id, upgraded(volume)])),
     deletions: new Map(stored.deletions.map((deletion) => [deletion.volumeId, deletion])),
+    nodes: new Map((stored.nodes ?? []).map((node) => [node.name, node])),
     storeIdByUuid: new Map(stored.stores.map((store) => [store.uuid, store.id])),
     volumeIdByName: new Map(stored.volumes.map((volume) => [volume.name, volume.id])),
   };

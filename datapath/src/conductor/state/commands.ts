@@ -1,7 +1,7 @@
 // The conductor's commands: what is written to the log, and all that ever changes the cluster's state.
 // A command carries every choice that was made (tokens, placement), so that applying it needs no randomness and no clock.
-// History of the encoding (JSON): version 1. Since then only added to: resize_volume, attach_volume, release_volume, release_reader,
-// raise_epoch's client, takenFrom and attachment, delete_volume's force. Records without them mean what they always meant.
+// History of the encoding (JSON): version 1. Since then only added to: resize_volume, put_node, remove_node, attach_volume, release_volume,
+// release_reader, raise_epoch's client, takenFrom and attachment, delete_volume's force. Records without them mean what they always meant.
 import { PfError } from '../../base/errors.ts';
 import {
   attachmentField,
@@ -32,7 +32,7 @@ import {
   type Fields,
 } from '../../api/fields.ts';
 import type { ReplicaStatus } from '../../api/model.ts';
-import type { DiskRecord, StoreFacts } from './cluster-state.ts';
+import type { DiskRecord, NodeRecord, StoreFacts } from './cluster-state.ts';
 
 /** One shard's next configuration. `metaVersion` is the one it replaces. */
 export interface ShardChange {
@@ -81,6 +81,9 @@ export type Command =
       readonly sizeBytes: number;
       readonly shards: readonly Placement[];
     }
+  /** A machine that can attach volumes, or can no more. */
+  | { readonly kind: 'put_node'; readonly node: NodeRecord }
+  | { readonly kind: 'remove_node'; readonly name: string }
   /** Its value is the attachment's number. Raises the epoch for a new writer. */
   | { readonly kind: 'attach_volume'; readonly volumeId: number; readonly client: string; readonly isReadOnly: boolean }
   /** With `client`: that one writes from now on. With `attachment` or `takenFrom`: only while that one does. */
@@ -189,6 +192,8 @@ const FIELDS: { readonly [K in Command['kind']]: Field<KindOf<K>> } = {
     sizeBytes: volumeBytesField,
     shards: listOf(placementField, MAX_SHARDS_IN_VOLUME),
   }),
+  put_node: command('put_node', { node: recordOf<NodeRecord>({ name: clientField, version: textField(64) }) }),
+  remove_node: command('remove_node', { name: clientField }),
   attach_volume: command('attach_volume', { volumeId: idField, client: clientField, isReadOnly: flagField }),
   raise_epoch: command('raise_epoch', {
     volumeId: idField,
