@@ -127,9 +127,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'recovery reports before it has copied',
     file: `${STORE}/replicator.ts`,
-    find: 'const end = await recoverReplica(link, isCurrent);',
-    replace:
-      "const end = await Promise.race([recoverReplica(link, isCurrent), this.world.clock.sleep(1).then(() => 'done' as const)]);",
+    find: '() => recoverReplica(link, isCurrent));',
+    replace: "() => Promise.race([recoverReplica(link, isCurrent), this.world.clock.sleep(1).then(() => 'done' as const)]));",
     why: 'a replica is in sync before it holds everything',
   },
   {
@@ -382,6 +381,24 @@ export const MUTATIONS: readonly Mutation[] = [
     tests: ['operator/src/plan/plan-cluster.test.ts'],
   },
   {
+    name: 'a Galera cluster is founded a second time',
+    file: 'operator/src/plan/servers.ts',
+    find: 'mayFound: !wasFounded && !isServing,',
+    replace: 'mayFound: !isServing,',
+    why: 'a first server that lost its disk makes an empty cluster beside the one with the data',
+    seeds: NO_SEEDS,
+    tests: ['operator/src/plan/servers.test.ts'],
+  },
+  {
+    name: 'claims of a storage class go with their cluster',
+    file: 'operator/src/cluster/steps.ts',
+    find: ".filter((claim) => (claim['spec'] as { storageClassName?: string }).storageClassName === '');",
+    replace: ';',
+    why: 'deleting a StorageCluster deletes the volumes of its database',
+    seeds: NO_SEEDS,
+    tests: ['operator/src/cluster/steps.test.ts'],
+  },
+  {
     name: 'a disk that may be erased is erased at every start',
     file: `${STORE}/store-disks.ts`,
     find: "if (owners[index] === storeUuid && policy !== 'force') continue;",
@@ -389,5 +406,23 @@ export const MUTATIONS: readonly Mutation[] = [
     why: 'a restart of the daemon destroys its data',
     seeds: NO_SEEDS,
     tests: [`${STORE}/store-disks.test.ts`],
+  },
+  {
+    name: 'an attachment that is over opens the volume again',
+    file: 'datapath/src/conductor/state/attachments.ts',
+    find: 'each.number === number && !each.isReadOnly',
+    replace: '!each.isReadOnly',
+    why: 'what a node still has in its page cache from before overwrites what another node has written since',
+    seeds: NO_SEEDS,
+    tests: ['datapath/src/conductor/state/apply-volume.test.ts'],
+  },
+  {
+    name: 'a device is made before there is a record of it',
+    file: 'datapath/src/attach/attach-service.ts',
+    find: 'await this.#records.write(recordOf(volume));\n      try {',
+    replace: 'try {',
+    why: 'pfnbd dies in between, and its next process takes the device away from under a mount',
+    seeds: NO_SEEDS,
+    tests: ['datapath/src/attach/attach-service.test.ts'],
   },
 ];
