@@ -32,8 +32,10 @@ export async function bundle(component: Component, folder = join(ROOT, 'build/im
     },
   });
   copyFileSync(realpathSync(process.execPath), join(folder, 'node'));
-  const addon = join(ROOT, 'datapath/build/pureflash.node');
-  if (component.hasAddon && existsSync(addon)) copyFileSync(addon, join(folder, 'pureflash.node'));
+  for (const native of ['pureflash.node', 'pureflash-holder']) {
+    const built = join(ROOT, 'datapath/build', native);
+    if (component.hasAddon && existsSync(built)) copyFileSync(built, join(folder, native));
+  }
   return folder;
 }
 

@@ -14,6 +14,9 @@ const compiler = process.env.CC ?? 'cc';
 const sources = readdirSync(folder)
   .filter((name) => /\.[ch]$/.test(name))
   .sort();
+// A program of its own, beside the addon: holds a descriptor while its server is dead.
+const holderSource = join('holder', 'holder.c');
+const holderOutput = join(folder, '..', 'build', 'pureflash-holder');
 const flags = [
   '-std=gnu11',
   '-O2',
@@ -31,26 +34,35 @@ process.exitCode = main();
 
 function main() {
   const stamp = describeInputs();
-  const isCurrent = existsSync(output) && existsSync(stampPath) && readFileSync(stampPath, 'utf8') === stamp;
+  const isCurrent =
+    existsSync(output) && existsSync(holderOutput) && existsSync(stampPath) && readFileSync(stampPath, 'utf8') === stamp;
   if (isCurrent && !process.argv.includes('--force')) return 0;
   const headers = findHeaders();
   if (headers === null) return fail('the headers of Node are missing: run npm ci, which installs them with the node package');
   mkdirSync(dirname(output), { recursive: true });
-  const temporary = `${output}.${process.pid}`;
   const cFiles = sources.filter((name) => name.endsWith('.c')).map((name) => join(folder, name));
-  const result = spawnSync(compiler, [...flags, '-I', headers, '-o', temporary, ...cFiles], { encoding: 'utf8' });
-  if (result.error?.code === 'ENOENT') return fail(`there is no C compiler "${compiler}": install gcc or clang, or set CC`);
-  if (result.status !== 0) return fail(`the C compiler failed:\n${result.stderr}`);
-  if (result.stderr) process.stderr.write(result.stderr);
-  renameSync(temporary, output);
+  const status =
+    compile(['-O2', '-Wall', '-Wextra', join(folder, holderSource)], holderOutput) ||
+    compile([...flags, '-I', headers, ...cFiles], output);
+  if (status !== 0) return status;
   writeFileSync(stampPath, stamp);
   console.log(`native addon built: ${output}`);
   return 0;
 }
 
+function compile(inputs, file) {
+  const temporary = `${file}.${process.pid}`;
+  const result = spawnSync(compiler, ['-o', temporary, ...inputs], { encoding: 'utf8' });
+  if (result.error?.code === 'ENOENT') return fail(`there is no C compiler "${compiler}": install gcc or clang, or set CC`);
+  if (result.status !== 0) return fail(`the C compiler failed:\n${result.stderr}`);
+  if (result.stderr) process.stderr.write(result.stderr);
+  renameSync(temporary, file);
+  return 0;
+}
+
 function describeInputs() {
   const hash = createHash('sha256').update([process.version, process.arch, compiler, ...flags].join(' '));
-  for (const name of sources) hash.update(name).update(readFileSync(join(folder, name)));
+  for (const name of [...sources, holderSource]) hash.update(name).update(readFileSync(join(folder, name)));
   return hash.digest('hex');
 }
 

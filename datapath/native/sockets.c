@@ -108,6 +108,19 @@ static napi_value listen_socket(napi_env env, napi_callback_info info) {
   return pf_number(env, fd);
 }
 
+// pairSockets() -> [fd, fd]: a connected pair of unix streams; or -errno.
+static napi_value pair_sockets(napi_env env, napi_callback_info info) {
+  (void)info;
+  int fds[2];
+  napi_value result;
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0) return pf_number(env, -errno);
+  tune(fds[0]);
+  tune(fds[1]);
+  PF_CHECK(env, napi_create_array_with_length(env, 2, &result));
+  for (uint32_t at = 0; at < 2; at++) PF_CHECK(env, napi_set_element(env, result, at, pf_number(env, fds[at])));
+  return result;
+}
+
 static napi_value tune_socket(napi_env env, napi_callback_info info) {
   size_t count = 1;
   napi_value argument;
@@ -148,7 +161,8 @@ static napi_value socket_name(napi_env env, napi_callback_info info) {
   return result;
 }
 
-// shutdownSocket(fd, how): 1 ends sending, 2 both directions (pending operations then complete). 0 or -errno.
+// shutdownSocket(fd, how): 0 ends receiving (a peer of a unix socket cannot send any more), 1 sending, 2 both (pending operations
+// then complete). 0 or -errno.
 static napi_value shutdown_socket(napi_env env, napi_callback_info info) {
   size_t count = 2;
   napi_value arguments[2];
@@ -182,6 +196,7 @@ static napi_value try_flock(napi_env env, napi_callback_info info) {
 bool pf_register_sockets(napi_env env, napi_value exports) {
   return pf_define(env, exports, "openSocket", open_socket, NULL) &&
          pf_define(env, exports, "listenSocket", listen_socket, NULL) &&
+         pf_define(env, exports, "pairSockets", pair_sockets, NULL) &&
          pf_define(env, exports, "tuneSocket", tune_socket, NULL) &&
          pf_define(env, exports, "socketName", socket_name, NULL) &&
          pf_define(env, exports, "shutdownSocket", shutdown_socket, NULL) &&

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { BINARIES_FOLDER, findBinaries, GO_MODULES, programPath, PROGRAMS, wantedStamp } from './binaries.ts';
+import { findBinaries, GO_MODULES, programPath, PROGRAMS } from './binaries.ts';
+import { BINARIES_FOLDER, wantedStamp } from './go-module.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'assets-'));
 test.after(() => rmSync(folder, { recursive: true }));

@@ -1,12 +1,10 @@
 // Which Kubernetes programs the suites run, where they lie, and whether this machine can have them. Called by the rig, by
 // build-binaries.ts, and by the test runner for files that need `kube`. A folder named by KUBEBUILDER_ASSETS serves when it
 // holds every program; otherwise they lie in build/kube/VERSION, made by build-binaries.ts.
-import { createHash } from 'node:crypto';
-import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { BINARIES_FOLDER, hasGo, isBuilt, KUBERNETES_VERSION, SLIM, STRIPPED, type GoModule } from './go-module.ts';
 
-export const KUBERNETES_VERSION = '1.36.4';
 export const PROGRAMS = [
   'etcd',
   'kube-apiserver',
@@ -18,53 +16,15 @@ export const PROGRAMS = [
 ] as const;
 export type Program = (typeof PROGRAMS)[number];
 
-/** One folder of e2e/kube/binaries: a Go module of its own, since the three projects want different versions of what they share. */
-export interface GoModule {
-  readonly folder: 'kubernetes' | 'etcd' | 'helm';
-  readonly programs: readonly Program[];
-  /** What `go tool` calls the program, where that is not its name: go names a program after its module. */
-  readonly builtAs: string | null;
-  readonly flags: readonly string[];
-}
-
-const STRIPPED = '-s -w';
-const SLIM = ['-trimpath', '-gcflags=all=-dwarf=false'];
-
+/** One folder of e2e/kube/binaries each: the three projects want different versions of what they share. */
 export const GO_MODULES: readonly GoModule[] = [
-  { folder: 'etcd', programs: ['etcd'], builtAs: 'server', flags: [...SLIM, '-ldflags', STRIPPED] },
-  {
-    folder: 'kubernetes',
-    programs: ['kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'kubelet', 'kubectl'],
-    builtAs: null,
-    flags: [...SLIM, '-tags', 'grpcnotrace,selinux,notest', '-ldflags', `${STRIPPED} ${kubernetesVersionFlags()}`],
-  },
-  { folder: 'helm', programs: ['helm'], builtAs: null, flags: [...SLIM, '-ldflags', STRIPPED] },
+  module('etcd', ['etcd'], 'server', []),
+  module('kubernetes', ['kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'kubelet', 'kubectl'], null, [
+    '-tags',
+    'grpcnotrace,selinux,notest',
+  ]),
+  module('helm', ['helm'], null, []),
 ];
-
-export const BINARIES_FOLDER = resolve(import.meta.dirname, '../../build/kube', KUBERNETES_VERSION);
-const MODULES_FOLDER = resolve(import.meta.dirname, 'binaries');
-const GO_MINOR_MIN = 26;
-
-export function moduleFolder(module: GoModule): string {
-  return join(MODULES_FOLDER, module.folder);
-}
-
-export function stampFile(module: GoModule): string {
-  return join(BINARIES_FOLDER, `.${module.folder}-stamp`);
-}
-
-/** What the programs of a module are made of, as a checksum: versions, checksums of the sources, flags. */
-export function wantedStamp(module: GoModule): string {
-  const hash = createHash('sha256').update(module.flags.join('\n'));
-  for (const file of ['go.mod', 'go.sum']) hash.update(readFileSync(join(moduleFolder(module), file)));
-  return hash.digest('hex');
-}
-
-export function isBuilt(module: GoModule): boolean {
-  const stamp = stampFile(module);
-  if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== wantedStamp(module)) return false;
-  return module.programs.every((program) => existsSync(join(BINARIES_FOLDER, program)));
-}
 
 /** The folder that holds every program, or null. */
 export function findBinaries(): string | null {
@@ -88,10 +48,10 @@ export function canHaveBinaries(): boolean {
   return findBinaries() !== null || hasGo();
 }
 
-export function hasGo(): boolean {
-  const { status, stdout } = spawnSync('go', ['version'], { encoding: 'utf8' });
-  const minor = /go1\.(\d+)/.exec(stdout ?? '')?.[1];
-  return status === 0 && minor !== undefined && Number(minor) >= GO_MINOR_MIN;
+function module(name: string, programs: readonly Program[], builtAs: string | null, flags: readonly string[]): GoModule {
+  const linkerFlags = name === 'kubernetes' ? `${STRIPPED} ${kubernetesVersionFlags()}` : STRIPPED;
+  const folder = resolve(import.meta.dirname, 'binaries', name);
+  return { name, folder, target: 'tool', programs, builtAs, flags: [...SLIM, ...flags, '-ldflags', linkerFlags] };
 }
 
 function kubernetesVersionFlags(): string {

@@ -4,10 +4,11 @@ import { spawnSync } from 'node:child_process';
 import { join, relative } from 'node:path';
 import { Story } from '../local/story.ts';
 import { machineNeeds, missingNeed, sayNeed } from '../run/needs.ts';
-import { BINARIES_FOLDER, findBinaries } from './binaries.ts';
+import { findBinaries } from './binaries.ts';
 import { ClusterNode } from './cluster-node.ts';
 import { ClusterNetwork } from './cluster-network.ts';
 import { ControlPlane } from './control-plane.ts';
+import { BINARIES_FOLDER } from './go-module.ts';
 import { nodeFiles, writeImage } from './image.ts';
 
 const NEEDS = ['root', 'kube', 'openssl', 'setpriv', 'unshare', 'containerd', 'ctr', 'runc', 'ldd'];

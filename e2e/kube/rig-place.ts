@@ -76,7 +76,11 @@ async function removeLeftovers(): Promise<void> {
     if (isOrphan(name)) rmSync(join(tmpdir(), name), { recursive: true, force: true });
   }
   for (const name of cgroupNames()) {
-    if (isOrphan(name)) await removeCgroups(name);
+    if (!isOrphan(name)) continue;
+    // A process that hangs in the kernel keeps its cgroup; that is no reason for this cluster not to start.
+    await removeCgroups(name).catch((error: Error) =>
+      process.stderr.write(`cannot remove what is left of ${name}: ${error.message}\n`),
+    );
   }
 }
 

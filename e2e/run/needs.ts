@@ -1,12 +1,14 @@
 // Says whether this machine has what a test file needs. Called by run-tests.ts once per word.
 //   root        user 0                      native     the built addon
 //   io_uring    the kernel lets us use it   /dev/fuse  any absolute path: it must exist
-//   libnbd-python  Debian's nbd module      kube       the Kubernetes programs, or a Go to build them
+//   libnbd-python  Debian's nbd module      kube, csi-sanity   these programs, or a Go to build them (program-sets.ts)
+//   guest       a Linux to boot as a process (e2e/vm), or Debian's package lists to get it from
 //   any other word: a command on the path
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
-import { canHaveBinaries } from '../kube/binaries.ts';
+import { PROGRAM_SETS } from './program-sets.ts';
+import { canHaveLinux } from '../vm/linux-package.ts';
 
 const PROBE_MS_MAX = 10_000;
 
@@ -19,7 +21,7 @@ export function missingNeed(needs: readonly string[], check: NeedCheck): string 
 
 /** The need as a person reads it. */
 export function sayNeed(need: string): string {
-  return need === 'kube' ? 'kube (Go 1.26 to build the Kubernetes programs, or KUBEBUILDER_ASSETS with all of them)' : need;
+  return PROGRAM_SETS[need]?.need ?? need;
 }
 
 /** A check of this machine that asks each question once. */
@@ -39,7 +41,9 @@ function ask(root: string, need: string): boolean {
   if (need === 'native') return hasNativeAddon(root);
   if (need === 'io_uring') return hasNativeAddon(root) && canUseRing(root);
   if (need === 'libnbd-python') return spawnSync('/usr/bin/python3', ['-c', 'import nbd'], { stdio: 'ignore' }).status === 0;
-  if (need === 'kube') return canHaveBinaries();
+  const programs = PROGRAM_SETS[need];
+  if (programs !== undefined) return programs.canHave();
+  if (need === 'guest') return canHaveLinux();
   if (need.startsWith('/')) return existsSync(need);
   return isCommand(need);
 }

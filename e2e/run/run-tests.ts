@@ -1,7 +1,7 @@
 // The test runner behind `make test`, `make check` and `make fast`: every *.test.ts of the workspaces is a child
 // process of this Node; the last line of the output is `N passed, N failed`, alone on its line.
 // usage: run-tests.ts [--checks] [--unit] [--long] [--only part,part]    environment: CI, JOBS, PF_PORTS, PF_FULL, BUDGET_S
-// What needs Kubernetes runs last: where its programs are not built yet, that takes minutes.
+// What needs Kubernetes or csi-sanity runs last: where their programs are not built yet, that takes minutes.
 // Fails on: any failed test, a file that crashes, hangs or prints no total, under CI=true a file left out
 // that is not optional, and a run in which no test ran at all.
 import { spawnSync } from 'node:child_process';
@@ -13,6 +13,7 @@ import { findTestFiles, selectFiles } from './find-test-files.ts';
 import { machineNeeds } from './needs.ts';
 import { killRunningGroups, runJob } from './run-file.ts';
 import type { Job, Outcome } from './run-file.ts';
+import { PROGRAM_SETS } from './program-sets.ts';
 import { Summary } from './summary.ts';
 import { parseTestHeader } from './test-header.ts';
 import { planTests } from './test-plan.ts';
@@ -23,7 +24,8 @@ const JOBS_DEFAULT = 2;
 /** PF_FULL=1: the long forms of the tests. */
 const isFull = process.env['PF_FULL'] === '1';
 const FULL_DEADLINE_FACTOR = 10;
-const KUBE_MISSING = 'the Kubernetes programs could not be built, as said above';
+/** Sets of programs to whether they could be built. */
+const builtSets = new Map<string, boolean>();
 const BUDGET_S_DEFAULT = isFull ? 180 * 60 : 35 * 60;
 
 async function main(): Promise<void> {
@@ -51,19 +53,30 @@ async function main(): Promise<void> {
   };
 
   if (values.checks) await run(CHECKS, parallelism);
-  const onKube = plan.runs.filter((planned) => planned.needsKube);
-  const others = plan.runs.filter((planned) => !planned.needsKube);
+  const others = plan.runs.filter((planned) => planned.programSets.length === 0);
   await run(others.filter((planned) => !planned.runsAlone).map(jobOf), parallelism);
   await run(others.filter((planned) => planned.runsAlone).map(jobOf), 1);
   summary.leftOut(plan.leftOut);
-  if (onKube.length > 0 && hasKube()) await run(onKube.map(jobOf), 1);
-  else summary.leftOut(onKube.map(({ label }) => ({ label, reason: KUBE_MISSING, isOptional: false })));
+  for (const planned of plan.runs.filter(({ programSets }) => programSets.length > 0)) {
+    const unbuilt = planned.programSets.find((name) => !isBuilt(name));
+    if (unbuilt === undefined) await run([jobOf(planned)], 1);
+    else summary.leftOut([{ label: planned.label, reason: reasonOf(unbuilt), isOptional: false }]);
+  }
   process.exitCode = summary.close();
 }
 
-/** Builds the Kubernetes programs where they are not built, with its progress on this terminal. */
-function hasKube(): boolean {
-  return spawnSync(process.execPath, ['e2e/kube/build-binaries.ts'], { stdio: 'inherit' }).status === 0;
+/** Builds a set of programs where it is not built, once a run, with its progress on this terminal. */
+function isBuilt(programSet: string): boolean {
+  const known = builtSets.get(programSet);
+  if (known !== undefined) return known;
+  const script = PROGRAM_SETS[programSet]?.script ?? '';
+  const answer = spawnSync(process.execPath, [script], { stdio: 'inherit' }).status === 0;
+  builtSets.set(programSet, answer);
+  return answer;
+}
+
+function reasonOf(unbuilt: string): string {
+  return `${PROGRAM_SETS[unbuilt]?.what} could not be built, as said above`;
 }
 
 function jobOf(planned: PlannedRun): Job {

@@ -36,11 +36,18 @@ missing_packages() {
   has nbdkit || echo nbdkit
   { has nbdinfo && has nbdcopy; } || echo libnbd-bin
   /usr/bin/python3 -c 'import nbd' 2>/dev/null || echo python3-libnbd
+  # Of MariaDB the programs only: its server package would start one.
+  [ -x /usr/share/zookeeper/bin/zkServer.sh ] || echo zookeeper
+  { has mariadbd || [ -x /usr/sbin/mariadbd ]; } || echo mariadb-server-core
+  has mariadb-admin || echo mariadb-client
   # A Kubernetes node, which only root can start.
   [ "$(id -u)" = 0 ] || return 0
   has openssl || echo openssl
   { has containerd && has ctr; } || echo containerd
   has runc || echo runc
+  # Filesystems on volumes.
+  has mkfs.ext4 || echo e2fsprogs
+  has mkfs.xfs || echo xfsprogs
 }
 
 npm_packages() {

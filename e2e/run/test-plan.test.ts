@@ -100,8 +100,8 @@ test('a long file runs only where it is asked for, and is no failure elsewhere',
   const reason = 'takes long: `make e2e` and `make full` run it';
   assert.equal(plan(files), { runs: [], leftOut: [{ label: 'a.test.ts', reason, isOptional: true }] });
   assert.equal(
-    plan(files, { runsLong: true }).runs.map((run) => [run.label, run.needsKube]),
-    [['a.test.ts', true]],
+    plan(files, { runsLong: true }).runs.map((run) => [run.label, run.programSets]),
+    [['a.test.ts', ['kube']]],
   );
 });
 

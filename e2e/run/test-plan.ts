@@ -3,6 +3,7 @@
 import { isEndToEnd } from './find-test-files.ts';
 import { missingNeed, sayNeed } from './needs.ts';
 import type { NeedCheck } from './needs.ts';
+import { PROGRAM_SETS } from './program-sets.ts';
 import type { TestHeader } from './test-header.ts';
 
 export interface PlannedRun {
@@ -12,8 +13,8 @@ export interface PlannedRun {
   readonly label: string;
   readonly deadlineMs: number;
   readonly runsAlone: boolean;
-  /** Runs last, once the Kubernetes programs are built. */
-  readonly needsKube: boolean;
+  /** What is built before it runs, names of PROGRAM_SETS: such files run last. */
+  readonly programSets: readonly string[];
 }
 
 export interface LeftOut {
@@ -57,8 +58,8 @@ export function planTests(files: ReadonlyMap<string, TestHeader>, { portsWanted,
     const portsOfRuns = needsSecondRun && hasNeed('io_uring') ? [null, 'libuv'] : [needsSecondRun ? 'libuv' : portsWanted];
     for (const ports of portsOfRuns) {
       const label = ports === null ? file : `${file} (${ports})`;
-      const needsKube = header.needs.includes('kube');
-      runs.push({ file, ports, label, deadlineMs: header.deadlineMs, runsAlone: isEndToEnd(file), needsKube });
+      const programSets = header.needs.filter((need) => Object.hasOwn(PROGRAM_SETS, need));
+      runs.push({ file, ports, label, deadlineMs: header.deadlineMs, runsAlone: isEndToEnd(file), programSets });
     }
   }
   return { runs, leftOut };

@@ -21,12 +21,19 @@ export function withTokenSent(http: Http, token: string): Http {
 /** The same world, whose HTTP carries the token and wants it. */
 export function withToken(world: World, token: string): World {
   const { ports, clock, turn, random, memory, disks, network, files, processes, log } = world;
+  const { kernel, fuse, loopDevices } = world;
+  const ofMachine = {
+    ...(kernel === undefined ? {} : { kernel }),
+    ...(fuse === undefined ? {} : { fuse }),
+    ...(loopDevices === undefined ? {} : { loopDevices }),
+  };
   const sha256 = (bytes: Uint8Array): string => world.sha256(bytes);
   const http: Http = {
     serve: (host, port, handler): Promise<HttpServer> => world.http.serve(host, port, guard(handler, token, sha256)),
     request: (call) => world.http.request(authorized(call, token)),
   };
-  return { ports, clock, turn, random, memory, disks, network, http, files, processes, log, sha256, close: () => world.close() };
+  const ofProgram = { ports, clock, turn, random, memory, disks, network, http, files, processes, log, sha256 };
+  return { ...ofProgram, ...ofMachine, close: () => world.close() };
 }
 
 function authorized(call: HttpCall, token: string): HttpCall {

@@ -1,7 +1,7 @@
 // pfnbd's service in the simulated world: what is asked twice, what dies in between, and what is left.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { PfError } from '../base/errors.ts';
+import type { PfError } from '../base/errors.ts';
 import type { AttachService } from './attach-service.ts';
 import type { AttachRequest } from './model.ts';
 import { AttachRig } from './testing/attach-rig.ts';

@@ -4,3 +4,4 @@ export { ERROR_CODES, PfError, errorCodeOf, formatErrorChain, type ErrorCode } f
 export { canonicalJson, type Json, type JsonObject } from './json.ts';
 export { GiB, KiB, MiB, TiB, bytesOfQuantity, formatSize, parseSize } from './sizes.ts';
 export { formatTable } from './table.ts';
+export { PUREFLASH_VERSION } from './version.ts';

@@ -4,6 +4,7 @@
 // the rest is forgotten at a restart and found again.
 import { volumeId as asVolumeId, replicaIdOf } from '../base/ids.ts';
 import type { JsonObject } from '../base/json.ts';
+import { PUREFLASH_VERSION } from '../base/version.ts';
 import { formatHostPort } from '../api/host-port.ts';
 import type { Engine } from '../consensus/engine.ts';
 import { EmbeddedEngine } from '../consensus/embedded-engine.ts';
@@ -73,7 +74,7 @@ export class Conductor implements ConductorContext {
     this.world = world;
     this.engine = engine;
     this.allowSameHost = options.allowSameHost;
-    this.version = options.version ?? '0.1.0';
+    this.version = options.version ?? PUREFLASH_VERSION;
     this.#machine = machine;
     this.#options = options;
     this.changed = new ChangeSignal(world.clock);

@@ -68,6 +68,11 @@ export class RequestReader {
     return (this.#record === null ? 0 : 1) + (this.#large === null ? 0 : 1) + (this.#refused === null ? 0 : 1);
   }
 
+  /** It has cut everything that came, and no request has come in part. */
+  get isAtRest(): boolean {
+    return !this.#isStalled && !this.#isHeadWaiting && this.#carryBytes === 0 && this.unfinishedRecords === 0;
+  }
+
   onBytes(offset: number, length: number): void {
     if (this.#isStopped) return;
     const end = offset + length;

@@ -33,6 +33,15 @@ function refusals(changes: Partial<BlockDevice>, cases: readonly [number, number
   }
 }
 
+test('a device that has grown is served to its new end', () => {
+  const growing = { ...device({}), sizeBytes: SIZE };
+  const rules = rulesFor(growing, false, false);
+  assert.is(refusalOf(rules, READ, 0, SIZE, 4096), EINVAL);
+  growing.sizeBytes = SIZE + MiB;
+  assert.is(refusalOf(rules, READ, 0, SIZE, 4096), 0);
+  assert.is(refusalOf(rules, WRITE, 0, SIZE + MiB, 4096), ENOSPC);
+});
+
 test('requests past the end: ENOSPC for what writes, EINVAL for the rest', () => {
   refusals({}, [
     [READ, 0, SIZE - 1, 1, 0],

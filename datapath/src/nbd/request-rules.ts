@@ -3,9 +3,9 @@
 import type { BlockDevice } from '../block/device.ts';
 import * as p from './protocol.ts';
 
-/** What the client negotiated and what the device can do, decided once per connection. */
+/** What the client negotiated and what the device can do, decided once per connection; only the size may grow under it. */
 export interface RequestRules {
-  readonly sizeBytes: number;
+  readonly device: BlockDevice;
   readonly minimumBlockBytes: number;
   /** Largest read that is answered by a single chunk. */
   readonly maximumChunkBytes: number;
@@ -23,7 +23,7 @@ export function rulesFor(device: BlockDevice, hasStructuredReplies: boolean, has
   flagsOf[p.CMD_WRITE_ZEROES]! |= p.CMD_FLAG_NO_HOLE | (device.canZeroFast === true ? p.CMD_FLAG_FAST_ZERO : 0);
   flagsOf[p.CMD_BLOCK_STATUS]! |= p.CMD_FLAG_REQ_ONE;
   return {
-    sizeBytes: device.sizeBytes,
+    device,
     minimumBlockBytes: device.minimumIoBytes,
     maximumChunkBytes: device.maximumIoBytes,
     isReadOnly: device.isReadOnly,
@@ -44,7 +44,7 @@ export function refusalOf(rules: RequestRules, command: number, flags: number, o
   if (command === p.CMD_BLOCK_STATUS && (!rules.hasBlockStatus || length === 0)) return p.NBD_EINVAL;
   if (offset % rules.minimumBlockBytes !== 0 || length % rules.minimumBlockBytes !== 0) return p.NBD_EINVAL;
   if (command <= p.CMD_WRITE && length > p.MAX_PAYLOAD_BYTES) return p.NBD_EINVAL;
-  if (offset + length > rules.sizeBytes)
+  if (offset + length > rules.device.sizeBytes)
     return command === p.CMD_WRITE || command === p.CMD_WRITE_ZEROES ? p.NBD_ENOSPC : p.NBD_EINVAL;
   if ((flags & p.CMD_FLAG_DF) !== 0 && length > rules.maximumChunkBytes) return p.NBD_EOVERFLOW;
   return 0;

@@ -3,7 +3,7 @@
 import { PfError } from '../base/errors.ts';
 import type { Address, Listener, Stream } from '../world/network.ts';
 import type { World } from '../world/world.ts';
-import { NbdConnection, type ConnectionContext } from './connection.ts';
+import { NbdConnection, type ConnectionContext, type NbdSession } from './connection.ts';
 import { ExportShelf, type NbdExport } from './export.ts';
 
 export interface NbdLimits {
@@ -49,6 +49,11 @@ export interface NbdServer {
   readonly connectionCount: number;
   /** Serves a stream that was accepted elsewhere; call it in the turn in which the stream was handed over. */
   acceptStream(stream: Stream): void;
+  /**
+   * Serves a stream that starts with requests, answered by simple replies, because export and size were agreed on otherwise: the kernel's
+   * client. Call it in the turn in which the stream was handed over. An export that cannot be opened ends the stream.
+   */
+  acceptTransmission(stream: Stream, exportName: string): NbdSession;
   /** Errors: ALREADY_EXISTS, INVALID_ARGUMENT. */
   addExport(item: NbdExport): void;
   /** Disconnects its clients after answering what is in flight. Error NOT_FOUND. */
@@ -113,6 +118,13 @@ class ListeningServer implements NbdServer {
       return;
     }
     this.#connections.add(new NbdConnection(stream, this.#context));
+  }
+
+  acceptTransmission(stream: Stream, exportName: string): NbdSession {
+    const connection = new NbdConnection(stream, this.#context, exportName);
+    this.#connections.add(connection);
+    if (this.#closing !== null) connection.destroy();
+    return connection;
   }
 
   addExport(item: NbdExport): void {

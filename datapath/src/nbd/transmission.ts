@@ -51,6 +51,8 @@ export class Transmission implements RequestSink, RecordOwner, OutputOwner {
   readonly #options: TransmissionOptions;
   readonly #rules: RequestRules;
   readonly #free: RequestRecord[] = [];
+  /** Heads taken so far. */
+  requestCount = 0;
   #requestsInFlight = 0;
   #payloadInFlight = 0;
   /** No new request is taken: DISC came, the server drains, or the stream is gone. */
@@ -63,6 +65,8 @@ export class Transmission implements RequestSink, RecordOwner, OutputOwner {
   readonly #largeReads: LargeRead[] = [];
   /** While a large read is being sent as one simple reply: finished requests that wait for its end. */
   #isOutputTaken = false;
+  /** While the client is being handed over: answers wait for its silence. */
+  #isHolding = false;
   readonly #held: RequestRecord[] = [];
 
   constructor(stream: Stream, memory: IoMemory, device: BlockDevice, options: TransmissionOptions) {
@@ -73,6 +77,25 @@ export class Transmission implements RequestSink, RecordOwner, OutputOwner {
     this.#rules = rulesFor(device, options.hasStructuredReplies, options.hasBlockStatus);
     this.writer = new ReplyWriter(this, stream, memory, options.hasStructuredReplies);
     this.reader = new RequestReader(stream, memory, this);
+  }
+
+  get requestsInFlight(): number {
+    return this.#requestsInFlight;
+  }
+
+  /** Everything that came is ready to be answered (holdReplies), and nothing has come in part. */
+  get isAtRest(): boolean {
+    return !this.#isOutputTaken && this.reader.isAtRest && this.#requestsInFlight === this.#held.length;
+  }
+
+  /** Answers are made, but not sent, until releaseReplies(). */
+  holdReplies(): void {
+    this.#isHolding = true;
+  }
+
+  releaseReplies(): void {
+    this.#isHolding = false;
+    if (!this.#isOutputTaken) this.releaseOutput();
   }
 
   onDrain(): void {
@@ -109,6 +132,7 @@ export class Transmission implements RequestSink, RecordOwner, OutputOwner {
       slot = this.acquireSlot(length);
       if (slot === 0) return STALL;
     }
+    this.requestCount += 1;
     const record = this.takeRecord();
     if (needsSlot) this.countPayload(record, length);
     record.command = command;
@@ -252,6 +276,7 @@ export class Transmission implements RequestSink, RecordOwner, OutputOwner {
 
   /** Nothing can be sent any more: what waits for output, or for a slot to be sent from, is let go. */
   #giveUpOutput(): void {
+    this.#isHolding = false;
     this.releaseOutput();
     this.#largeReads[0]?.start();
   }
@@ -309,7 +334,7 @@ export class Transmission implements RequestSink, RecordOwner, OutputOwner {
   /** Answers, and lets go of the record now or when its payload has been sent. */
   #finish(record: RequestRecord): void {
     if (this.isGone) return this.recycle(record);
-    if (this.#isOutputTaken) {
+    if (this.#isOutputTaken || this.#isHolding) {
       this.#held.push(record);
       return;
     }

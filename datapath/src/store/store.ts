@@ -6,6 +6,7 @@ import { formatHostPort, isHost, parseHostPort } from '../api/host-port.ts';
 import type { DiskReport, HeartbeatReply, HeartbeatRequest } from '../api/model.ts';
 import { PfError, formatErrorChain } from '../base/errors.ts';
 import type { JsonObject } from '../base/json.ts';
+import { PUREFLASH_VERSION } from '../base/version.ts';
 import { EBUSY, EINVAL, EPERM } from '../world/completion.ts';
 import type { HttpServer } from '../world/http.ts';
 import type { World } from '../world/world.ts';
@@ -29,7 +30,6 @@ import { OperationPool } from './shard-operation.ts';
 import { StoreDisks, type DiskSpec, type FormatPolicy } from './store-disks.ts';
 import { Volumes } from './volumes.ts';
 
-export const STORE_VERSION = '0.1.0';
 const RECOVERY_PARALLEL = 4;
 /** Of a dump, which has to fit into one frame of a control socket. */
 const DUMPED_SHARDS_MAX = 2000;
@@ -281,7 +281,7 @@ class StoreService implements Store {
           object_size: OBJECT_BYTES,
         }),
       ),
-      version: STORE_VERSION,
+      version: PUREFLASH_VERSION,
     };
   }
 

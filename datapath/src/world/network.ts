@@ -63,6 +63,16 @@ export interface Listener {
   close(): Promise<void>;
 }
 
+/** Two ends of one unix stream: a Stream of this world, and a descriptor for the kernel. */
+export interface StreamPair {
+  readonly stream: Stream;
+  /** The other end. Whoever keeps it takes it over by then; it is closed with closeDescriptor(), at the latest with the stream. */
+  readonly descriptor: number;
+  closeDescriptor(): void;
+  /** The other end cannot send any more: its next send fails with EPIPE. What it has sent is still received, then the end. */
+  refuseInput(): void;
+}
+
 export interface Network {
   /**
    * Calls `onStream` for each accepted stream; it must set stream.handler before it returns.
@@ -74,6 +84,8 @@ export interface Network {
    * connection to one of those who accept. Absent where sockets cannot be shared between threads.
    */
   listenShared?(descriptor: number, address: Address, onStream: (stream: Stream) => void): Promise<Listener>;
+  /** The caller sets stream.handler in the same turn. Absent without the native addon. */
+  pair?(): StreamPair;
   /** Errors: CONNECTION_LOST (refused, unreachable), TIMEOUT, NOT_FOUND (unix path). TCP_NODELAY is set. The caller sets handler in the same turn. */
   connect(address: Address, timeoutMs: number): Promise<Stream>;
 }

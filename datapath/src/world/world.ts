@@ -3,8 +3,11 @@
 import type { Clock, Turn } from './clock.ts';
 import type { Disks } from './disk.ts';
 import type { Files } from './files.ts';
+import type { Fuse } from './fuse.ts';
 import type { Http } from './http.ts';
+import type { Kernel } from './kernel.ts';
 import type { Logger } from './log.ts';
+import type { LoopDevices } from './loop-devices.ts';
 import type { IoMemory } from './memory.ts';
 import type { Network } from './network.ts';
 import type { Processes } from './processes.ts';
@@ -22,6 +25,11 @@ export interface World {
   readonly http: Http;
   readonly files: Files;
   readonly processes: Processes;
+  /** Only with the native addon. */
+  readonly kernel?: Kernel;
+  /** Absent where there is no kernel, or no native addon to talk to it. */
+  readonly fuse?: Fuse;
+  readonly loopDevices?: LoopDevices;
   readonly log: Logger;
   /** Lower-case hex. */
   sha256(bytes: Uint8Array): string;

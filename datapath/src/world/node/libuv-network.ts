@@ -1,22 +1,27 @@
 // Listening and connecting on net.Socket: the network port where io_uring is not to be had.
-import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { createServer, Socket, type AddressInfo, type Server, type SocketConstructorOpts } from 'node:net';
 import type { Turn } from '../clock.ts';
 import type { IoMemory } from '../memory.ts';
-import { formatAddress, type Address, type Listener, type Network, type Stream } from '../network.ts';
+import { formatAddress, type Address, type Listener, type Network, type Stream, type StreamPair } from '../network.ts';
 import { MemoryBlocks } from '../memory-blocks.ts';
 import { OUTPUT_BLOCK_BYTES } from '../output-queue.ts';
 import { LibuvStream, RECEIVE_BUFFER_BYTES, type StreamSurroundings } from './libuv-stream.ts';
 import { connectSocket } from './connect-socket.ts';
+import type { NativeAddon } from './native-addon.ts';
+import { pairStreams } from './socket-pair.ts';
 import { toPfError } from './system-error.ts';
 import { checkUnixPath, clearUnixPath } from './unix-path.ts';
 
 export class LibuvNetwork implements Network {
+  /** Only with the native addon. */
+  readonly pair?: () => StreamPair;
   readonly #shared: StreamSurroundings;
   readonly #streams = new Set<LibuvStream>();
   readonly #listeners = new Set<LibuvListener>();
   #whenEmpty: (() => void) | null = null;
 
-  constructor(memory: IoMemory, turn: Turn) {
+  constructor(memory: IoMemory, turn: Turn, addon: NativeAddon | null) {
+    if (addon !== null) this.pair = () => pairStreams(addon, (fd, onGone) => this.#adopt(openSocket(fd), 'kernel', onGone));
     this.#shared = {
       memory,
       turn,
@@ -61,15 +66,22 @@ export class LibuvNetwork implements Network {
     await empty;
   }
 
-  #adopt(socket: Socket, name?: string): LibuvStream {
+  #adopt(socket: Socket, name?: string, onGone?: () => void): LibuvStream {
     const peer = name ?? (socket.remoteAddress === undefined ? 'unix peer' : `${socket.remoteAddress}:${socket.remotePort}`);
     const stream = new LibuvStream(socket, peer, this.#shared, (gone) => {
       this.#streams.delete(gone);
+      onGone?.();
       if (this.#streams.size === 0) this.#whenEmpty?.();
     });
     this.#streams.add(stream);
     return stream;
   }
+}
+
+/** Not reading yet. */
+function openSocket(fd: number): Socket {
+  const options = { fd, readable: true, writable: true, allowHalfOpen: true, pauseOnCreate: true };
+  return new Socket(options as SocketConstructorOpts);
 }
 
 class LibuvListener implements Listener {

@@ -15,6 +15,7 @@ export interface NativeArena {
 }
 
 export type NativeRingHandle = object;
+export type NativeGroup = object;
 
 export interface NativeRing {
   readonly handle: NativeRingHandle;
@@ -41,6 +42,8 @@ export interface NativeAddon {
   /** `port` is -1 for a unix path; hosts are numeric. */
   openSocket(hostOrPath: string, port: number): { readonly fd: number; readonly address: ArrayBuffer } | number;
   listenSocket(hostOrPath: string, port: number): number;
+  /** Two connected unix streams. */
+  pairSockets(): readonly [number, number] | number;
   tuneSocket(fd: number): void;
   socketName(fd: number, isPeer: boolean): { readonly host: string; readonly port: number };
   shutdownSocket(fd: number, how: number): number;
@@ -48,19 +51,59 @@ export interface NativeAddon {
   tryFlock(fd: number): boolean;
 }
 
-const CANDIDATES = ['./pureflash.node', '../build/pureflash.node', '../../../build/pureflash.node'];
+/** Calls that may wait in the kernel, and what the kernel announces. */
+export interface NativeKernel {
+  /** These two run on threads of their own, which hold no descriptors but those that are given. Bytes, 0, or -errno. */
+  exchangeNetlink(
+    request: Uint8Array,
+    descriptors: readonly number[],
+    claimPath: string,
+    timeoutMs: number,
+  ): Promise<ArrayBuffer | number>;
+  writeAttribute(path: string, text: string): Promise<number>;
+  openNetlinkGroup(id: number, onBytes: (bytes: ArrayBuffer) => void): NativeGroup | number;
+  closeNetlinkGroup(group: NativeGroup): void;
+}
+
+/** For kernel devices over FUSE. */
+export interface NativeFuse {
+  /** What may wait for a device that this process serves runs on the thread pool. Promises of 0 or -errno. */
+  mountFuse(folder: string, options: string): Promise<number>;
+  unmountFolder(folder: string, flags: number): Promise<number>;
+  /** The number of a free loop device. */
+  loopFindFree(controlFd: number): Promise<number>;
+  loopConfigure(fd: number, backingFd: number, blockSizeBytes: number, flags: number): Promise<number>;
+  loopSetCapacity(fd: number): Promise<number>;
+  loopClear(fd: number): Promise<number>;
+  loopKeep(fd: number): Promise<number>;
+  duplicateDescriptor(fd: number): number;
+  pidfdOpen(pid: number): number;
+  pidfdGetFd(pidfd: number, fdThere: number): number;
+  /** Called in every turn of libuv's loop in which the descriptor is readable, until endWatch. */
+  watchReadable(fd: number, callback: () => void): NativeWatch | number;
+  endWatch(watch: NativeWatch): void;
+}
+
+export type LoadedAddon = NativeAddon & NativeFuse & NativeKernel;
+export type NativeWatch = object;
+
+const PLACES = ['./', '../build/', '../../../build/'];
 
 /** The addon, or the reason why it cannot be used. */
-export function loadNativeAddon(): NativeAddon | { readonly reason: string } {
-  const places = CANDIDATES.map((candidate) => fileURLToPath(new URL(candidate, import.meta.url)));
-  const chosen = process.env['PF_ADDON'];
-  const path = chosen ?? places.find((place) => existsSync(place));
+export function loadNativeAddon(): LoadedAddon | { readonly reason: string } {
+  const path = process.env['PF_ADDON'] ?? findBuilt('pureflash.node');
   if (path === undefined) return { reason: 'the native addon is not built; run: node datapath/native/build.mjs' };
   try {
-    return createRequire(import.meta.url)(path) as NativeAddon;
+    return createRequire(import.meta.url)(path) as LoadedAddon;
   } catch (error) {
     return { reason: `the native addon ${path} cannot be loaded: ${(error as Error).message}` };
   }
+}
+
+/** What is built beside the addon, by its file's name. */
+export function findBuilt(name: string): string | undefined {
+  const places = PLACES.map((place) => fileURLToPath(new URL(`${place}${name}`, import.meta.url)));
+  return places.find((place) => existsSync(place));
 }
 
 /** An Error like Node's own, so that one table (system-error.ts) translates both. */

@@ -13,16 +13,22 @@ import { TurnQueue } from '../turn-queue.ts';
 import type { World } from '../world.ts';
 import { mapArena } from './arena-mapping.ts';
 import { jsonLogger } from './console-log.ts';
+import type { OwnedFuseChannel } from './fuse-descriptor.ts';
 import { LibuvDisks } from './libuv-disk.ts';
+import { LibuvFuseChannel } from './libuv-fuse.ts';
 import { LibuvNetwork } from './libuv-network.ts';
-import { loadNativeAddon, unsupported, type NativeAddon } from './native-addon.ts';
+import { loadNativeAddon, unsupported, type LoadedAddon } from './native-addon.ts';
 import { NodeClock } from './node-clock.ts';
 import { NodeFiles } from './node-files.ts';
+import { NodeFuse } from './node-fuse.ts';
 import { NodeHttp } from './node-http.ts';
+import { NodeKernel } from './node-kernel.ts';
+import { NodeLoopDevices } from './node-loop-devices.ts';
 import { NodeProcesses } from './node-processes.ts';
 import { NodeRandom } from './node-random.ts';
 import { Ring } from './ring.ts';
 import { RingDisks } from './ring-disk.ts';
+import { RingFuseChannel } from './ring-fuse.ts';
 import { RingNetwork } from './ring-network.ts';
 
 export interface NodeWorldOptions {
@@ -63,6 +69,8 @@ interface DataPorts {
   readonly memory: IoMemory;
   readonly network: Network & { close(): Promise<void> };
   readonly disks: Disks & { close(): Promise<void> };
+  /** Null without the addon. */
+  readonly makeFuseChannel: ((fd: number) => OwnedFuseChannel) | null;
   close(): void;
 }
 
@@ -72,14 +80,16 @@ function wantedPorts(options: NodeWorldOptions): 'io_uring' | 'libuv' | 'auto' {
   return fromEnvironment === 'io_uring' || fromEnvironment === 'libuv' ? fromEnvironment : 'auto';
 }
 
-function openLibuvPorts(addon: NativeAddon | null, memoryBytes: number): DataPorts {
+function openLibuvPorts(addon: LoadedAddon | null, memoryBytes: number): DataPorts {
   const turn = new TurnQueue(() => setImmediate(() => turn.run()));
   const memory = new Arena(new ArrayBuffer(memoryBytes), addon?.crc32c ?? crc32c, turn);
-  const network = new LibuvNetwork(memory, turn);
-  return { ports: 'libuv', turn, memory, network, disks: new LibuvDisks(memory, turn, addon?.tryFlock ?? null), close() {} };
+  const network = new LibuvNetwork(memory, turn, addon);
+  const disks = new LibuvDisks(memory, turn, addon?.tryFlock ?? null);
+  const makeFuseChannel = addon && ((fd: number) => new LibuvFuseChannel(fd, addon, memory, turn));
+  return { ports: 'libuv', turn, memory, network, disks, makeFuseChannel, close() {} };
 }
 
-function openRingPorts(addon: NativeAddon, memoryBytes: number, busyPollUs: number | undefined): DataPorts {
+function openRingPorts(addon: LoadedAddon, memoryBytes: number, busyPollUs: number | undefined): DataPorts {
   const ring = Ring.acquire(addon);
   try {
     if (busyPollUs !== undefined) ring.pollBusily(busyPollUs);
@@ -92,20 +102,28 @@ function openRingPorts(addon: NativeAddon, memoryBytes: number, busyPollUs: numb
       ring.removeTurns(turn);
       ring.release();
     };
-    return { ports: 'io_uring', turn, memory: mapping.memory, network, disks, close };
+    const makeFuseChannel = (fd: number): OwnedFuseChannel => new RingFuseChannel(fd, { ring, turn, ...mapping });
+    return { ports: 'io_uring', turn, memory: mapping.memory, network, disks, makeFuseChannel, close };
   } catch (error) {
     ring.release();
     throw error;
   }
 }
 
-function assembleWorld(data: DataPorts, addon: NativeAddon | null, log: Logger): World {
+function kernelPorts(data: DataPorts, addon: LoadedAddon | null): Pick<World, 'fuse' | 'loopDevices'> {
+  if (addon === null || data.makeFuseChannel === null) return {};
+  return { fuse: new NodeFuse(addon, data.makeFuseChannel), loopDevices: new NodeLoopDevices(addon) };
+}
+
+function assembleWorld(data: DataPorts, addon: LoadedAddon | null, log: Logger): World {
   const clock = new NodeClock();
   const files = new NodeFiles(addon?.tryFlock ?? null);
   const http = new NodeHttp();
   const processes = new NodeProcesses();
+  const kernel = addon === null ? null : new NodeKernel(addon);
   let closing: Promise<void> | null = null;
   const closeAll = async (): Promise<void> => {
+    kernel?.close();
     await http.close();
     await data.network.close();
     await data.disks.close();
@@ -125,6 +143,8 @@ function assembleWorld(data: DataPorts, addon: NativeAddon | null, log: Logger):
     http,
     files,
     processes,
+    ...kernelPorts(data, addon),
+    ...(kernel === null ? {} : { kernel }),
     log,
     sha256: (bytes) => createHash('sha256').update(bytes).digest('hex'),
     close: () => (closing ??= closeAll()),

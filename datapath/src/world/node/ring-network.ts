@@ -5,11 +5,12 @@ import { isIP } from 'node:net';
 import { PfError } from '../../base/errors.ts';
 import type { Turn } from '../clock.ts';
 import { MemoryBlocks } from '../memory-blocks.ts';
-import { formatAddress, type Address, type Listener, type Network, type Stream } from '../network.ts';
+import { formatAddress, type Address, type Listener, type Network, type Stream, type StreamPair } from '../network.ts';
 import { OUTPUT_BLOCK_BYTES } from '../output-queue.ts';
 import type { ArenaMapping } from './arena-mapping.ts';
 import { checkUnixPath, clearUnixPath } from './unix-path.ts';
 import { nativeError, type NativeAddon } from './native-addon.ts';
+import { pairStreams } from './socket-pair.ts';
 import { ReceiveBuffers } from './receive-buffers.ts';
 import { OP_ACCEPT, OP_CONNECT, type Ring, type RingOperation } from './ring.ts';
 import { MESSAGE_BLOCK_BYTES, RingStream, type RingSurroundings } from './ring-stream.ts';
@@ -61,6 +62,11 @@ export class RingNetwork implements Network {
     return this.#listenOn(descriptor, address, false, onStream);
   }
 
+  pair(): StreamPair {
+    this.#throwIfClosed('cannot make a pair of streams');
+    return pairStreams(this.#shared.addon, (fd, onGone) => this.#adopt(fd, 'kernel', onGone));
+  }
+
   async connect(address: Address, timeoutMs: number): Promise<Stream> {
     const action = `cannot connect to ${formatAddress(address)}`;
     if (address.kind === 'unix') checkUnixPath(address.path);
@@ -94,9 +100,10 @@ export class RingNetwork implements Network {
     return listener;
   }
 
-  #adopt(fd: number, peer: string): RingStream {
+  #adopt(fd: number, peer: string, onGone?: () => void): RingStream {
     const stream = new RingStream(fd, peer, this.#shared, (gone) => {
       this.#streams.delete(gone);
+      onGone?.();
       this.#noteIdle();
     });
     this.#streams.add(stream);

@@ -14,6 +14,7 @@ export interface RingOperation {
 
 export const OP_WRITEV = 2;
 export const OP_FSYNC = 3;
+export const OP_POLL_ADD = 6;
 export const OP_SENDMSG = 9;
 export const OP_ACCEPT = 13;
 export const OP_ASYNC_CANCEL = 14;

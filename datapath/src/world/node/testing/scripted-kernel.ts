@@ -142,6 +142,7 @@ export class ScriptedKernel implements NativeAddon {
   submitRing = (): never => this.#refuse('submitRing');
   mapArena = (): never => this.#refuse('mapArena');
   openSocket = (): never => this.#refuse('openSocket');
+  pairSockets = (): never => this.#refuse('pairSockets');
   listenSocket = (): never => this.#refuse('listenSocket');
   socketName = (): never => this.#refuse('socketName');
 

@@ -1,0 +1,68 @@
+// What to do with a device that is to be mounted: use what is there, format it, or leave it alone. Pure; called by stage.ts.
+// The rule: nothing that anybody may have written is ever formatted over. A device is formatted when two independent looks find nothing
+// (no signature known to blkid, and only zeros at its beginning), or when our own mkfs began under this very attachment and did not end:
+// no other node can have had the volume since.
+import { MiB, PfError, formatSize } from '@pureflash/datapath/base';
+import { FS_TYPES, FS_TYPE_DEFAULT } from './capability.ts';
+import type { FsType } from './host.ts';
+
+export interface DeviceFacts {
+  readonly volumeId: string;
+  readonly sizeBytes: number;
+  /** What blkid recognises, or null. */
+  readonly signature: string | null;
+  /** The first 4096 bytes are zeros. */
+  readonly isHeadBlank: boolean;
+  /** Null: whatever is there, or the default. */
+  readonly wanted: FsType | null;
+  /** A mkfs of this kind began under this attachment, and nobody has said that it ended. */
+  readonly unfinished: FsType | null;
+  readonly isReadOnly: boolean;
+}
+
+export type FilesystemPlan =
+  | { readonly kind: 'use'; readonly fsType: FsType }
+  | { readonly kind: 'format'; readonly fsType: FsType; readonly isOverwriting: boolean };
+
+/** mkfs.xfs of 2022 and later makes nothing smaller. */
+const XFS_BYTES_MIN = 300 * MiB;
+
+/** Errors: INVALID_STATE (something else is on it), INVALID_ARGUMENT (too small). */
+export function planFilesystem(facts: DeviceFacts): FilesystemPlan {
+  const { signature, unfinished, wanted, volumeId } = facts;
+  const isOurs = unfinished !== null && (signature === null || signature === unfinished);
+  if (isOurs) return format(facts, wanted ?? unfinished, true);
+  if (signature !== null) {
+    const found = FS_TYPES.find((fsType) => fsType === signature);
+    if (found !== undefined && (wanted === null || wanted === found)) return { kind: 'use', fsType: found };
+    throw new PfError(
+      'INVALID_STATE',
+      `cannot mount volume "${volumeId}" as ${wanted ?? FS_TYPE_DEFAULT}: it holds ${signature}, which is left as it is; ` +
+        (found === undefined ? 'use the volume as raw block, or wipe it yourself' : `ask for fsType ${found}`),
+    );
+  }
+  if (!facts.isHeadBlank) {
+    throw new PfError(
+      'INVALID_STATE',
+      `cannot format volume "${volumeId}": it holds data that no filesystem has written; use it as raw block, or wipe it yourself`,
+    );
+  }
+  return format(facts, wanted ?? FS_TYPE_DEFAULT, false);
+}
+
+function format(facts: DeviceFacts, fsType: FsType, isOverwriting: boolean): FilesystemPlan {
+  const { volumeId, sizeBytes, isReadOnly } = facts;
+  if (isReadOnly) {
+    throw new PfError(
+      'INVALID_STATE',
+      `cannot mount volume "${volumeId}" read-only: it has no filesystem yet; mount it for writing once`,
+    );
+  }
+  if (fsType === 'xfs' && sizeBytes < XFS_BYTES_MIN) {
+    throw new PfError(
+      'INVALID_ARGUMENT',
+      `cannot format volume "${volumeId}" as xfs: it has ${formatSize(sizeBytes)}, at least ${formatSize(XFS_BYTES_MIN)} wanted; use ext4`,
+    );
+  }
+  return { kind: 'format', fsType, isOverwriting };
+}

@@ -1,0 +1,49 @@
+// pfnbd: the datapath of one node. Keeps volumes mapped as kernel block devices until SIGINT or SIGTERM, and leaves the devices to the
+// next pfnbd: whoever uses them waits for it, and notices nothing else.
+import { announceNode } from '../attach/announce.ts';
+import { AttachService } from '../attach/attach-service.ts';
+import { FuseMapper } from '../attach/fuse/fuse-mapper.ts';
+import type { Mapper } from '../attach/mapper.ts';
+import { PFNBD } from '../attach/model.ts';
+import { ConductorClient } from '../api/conductor-client.ts';
+import { PUREFLASH_VERSION } from '../base/version.ts';
+import { conductorAddresses } from '../cli/conductor-flag.ts';
+import { PFNBD_COMMAND } from '../cli/pfnbd-command.ts';
+import { tokenFileOf } from '../cli/token-flag.ts';
+import { ControlServer } from '../daemon/control-server.ts';
+import { openVolume } from '../volume/volume-device.ts';
+import type { World } from '../world/world.ts';
+import { openApiWorld } from './open-api-world.ts';
+import { runDaemon } from './run-daemon.ts';
+
+await runDaemon(PFNBD_COMMAND, async ({ flags }, log) => {
+  const { node, connections, busyPollUs, socket: socketPath } = flags;
+  const conductors = conductorAddresses(flags.conductor, process.env);
+  const world = await openApiWorld(tokenFileOf(flags.tokenFile, process.env), { busyPollUs, log });
+  const ending = new AbortController();
+  const service = await AttachService.start(world, {
+    stateFolder: flags.state,
+    mappers: mappersOf(world, flags.run, flags.mapper),
+    openVolume: ({ volume_name: name, attachment, read_only: isReadOnly }) =>
+      openVolume(world, { name, attachment, isReadOnly, conductors, connections }),
+  });
+  await world.files.makeFolder(socketPath.slice(0, socketPath.lastIndexOf('/')), { isPrivate: true });
+  const server = await ControlServer.open(world, { socketPath, name: PFNBD, pid: process.pid, handlers: service.handlers });
+  const client = new ConductorClient(world, conductors);
+  void announceNode(world, client, { name: node, version: PUREFLASH_VERSION }, ending.signal);
+  return {
+    world,
+    title: `node ${node} attaches volumes at ${socketPath}`,
+    dump: () => ({ node, volumes: service.list().map((each) => ({ ...each })) }),
+    close: async () => {
+      ending.abort();
+      await server.close();
+      await service.handOver();
+    },
+  };
+});
+
+function mappersOf(world: World, runFolder: string, kind: string): Mapper[] {
+  const all = [new FuseMapper(world, { folder: `${runFolder}/fuse` })];
+  return kind === 'auto' ? all : all.filter((mapper) => mapper.kind === kind);
+}

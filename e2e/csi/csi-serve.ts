@@ -1,0 +1,42 @@
+// `make csi-serve SOCKET=PATH`: a cluster of three stores on this machine with the CSI driver, controller and node in one, at that socket,
+// until Ctrl-C. Any CSI client can be pointed at it. Nothing is left but the folder.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { ownSubnet } from '../local/local-cluster.ts';
+import { CsiCluster } from './csi-cluster.ts';
+
+const socketPath = resolve(
+  process.env['SOCKET'] === undefined || process.env['SOCKET'] === '' ? 'build/csi.sock' : process.env['SOCKET'],
+);
+const folder = mkdtempSync('/tmp/pf-csi-');
+const cluster = new CsiCluster({
+  folder,
+  subnet: ownSubnet(),
+  socketPath,
+  // Where clients of all kinds put their mounts.
+  kubeletFolders: [join(folder, 'kubelet'), '/tmp', dirname(socketPath)],
+});
+const interrupted = new Promise<void>((done) => {
+  process.once('SIGINT', () => done());
+  process.once('SIGTERM', () => done());
+});
+try {
+  const isUp = await Promise.race([cluster.start().then(() => true), interrupted.then(() => false)]);
+  if (isUp) {
+    console.log(`a CSI driver on a cluster of three stores, controller and node in one:`);
+    console.log(`  endpoint   unix://${socketPath}`);
+    console.log(
+      `  node       ${cluster.nodeId}; volumes are mounted below ${cluster.kubeletFolder}, /tmp or ${dirname(socketPath)}`,
+    );
+    console.log(`  look       npx pfcli list_volume --conductor ${cluster.cluster.conductorAddress}`);
+    console.log(`  logs       ${folder}/*.log`);
+    console.log('Ctrl-C ends it and removes its data.');
+    await interrupted;
+  }
+} catch (error) {
+  console.error(`csi-serve: ${error instanceof Error ? error.message : String(error)}`);
+  process.exitCode = 1;
+} finally {
+  await cluster.stop();
+  rmSync(folder, { recursive: true, force: true });
+}
