@@ -10,6 +10,7 @@ const DEBIAN_PACKAGES: Readonly<Record<string, string>> = {
   'qemu-nbd': 'qemu-utils',
   nbdkit: 'nbdkit',
   fio: 'fio',
+  mariadb: 'mariadb-client',
   '/usr/bin/python3': 'python3 and python3-libnbd',
 };
 

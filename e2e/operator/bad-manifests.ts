@@ -13,6 +13,8 @@ export interface BadManifest {
   readonly locally?: RegExp;
   /** Refused as a change only. */
   readonly isChange?: boolean;
+  /** What is changed, where it is not the good one of its kind. */
+  readonly from?: 'External';
 }
 
 const FILE = { path: '/var/lib/pureflash/disk-1.img', size: '8Gi' };
@@ -21,6 +23,26 @@ export const GOOD: Readonly<Record<BadManifest['kind'], JsonObject>> = {
   StorageCluster: { image: 'localhost/pureflash:1.0.0', stores: { devices: { files: [FILE] } } },
   Volume: { clusterName: 'demo', size: '1Gi' },
 };
+
+/** The server fills in what is missing in it. */
+const MANAGED: JsonObject = { managed: {} };
+
+const external = (zookeeper: JsonObject, mariadb: JsonObject = MANAGED): JsonObject => ({
+  metadataEngine: 'external',
+  zookeeper,
+  mariadb,
+});
+
+/** A good one of a StorageCluster with the external engine. */
+export const EXTERNAL: JsonObject = { ...GOOD.StorageCluster, ...external(MANAGED) };
+
+/** What a row changes. */
+export const baseOf = ({ kind, from }: BadManifest): JsonObject => (from === 'External' ? EXTERNAL : GOOD[kind]);
+
+/** Names that a StorageCluster cannot have: each would make a label or a name of DNS that is none. */
+export const BAD_NAMES: readonly string[] = ['1st', 'a.b', `a${'b'.repeat(63)}`];
+export const GOOD_NAMES: readonly string[] = ['a', `a${'b'.repeat(62)}`, 'main-2'];
+export const NAME_REFUSAL = /metadata\.name has to begin with a letter and have at most 63 lower-case letters/;
 
 const devices = (selector: Json, others: JsonObject = {}): JsonObject => ({
   stores: { devices: { files: null, ...(selector as JsonObject) }, ...others },
@@ -105,22 +127,69 @@ export const BAD_MANIFESTS: readonly BadManifest[] = [
   ),
   cluster('two equal ports', { ports: { conductor: 5000, storeData: 5000 } }, /two of the ports are the same/),
   cluster('port 0', { ports: { storeData: 0 } }, /storeData.*greater than or equal to 1/),
-  cluster('ZooKeeper with the embedded engine', { zookeeper: {} }, /zookeeper and mariadb belong to metadataEngine: external/),
+  cluster(
+    'ZooKeeper with the embedded engine',
+    { zookeeper: { managed: {} } },
+    /zookeeper and mariadb belong to metadataEngine: external/,
+  ),
   cluster(
     'an external engine that is nowhere',
     { metadataEngine: 'external' },
     /metadataEngine: external needs zookeeper and mariadb/,
   ),
+  cluster('two ZooKeepers', external({ managed: { replicas: 2 } }), /zookeeper\.managed\.replicas has to be odd/),
+  cluster('seven ZooKeepers', external({ managed: { replicas: 7 } }), /zookeeper\.managed\.replicas.*less than or equal to 5/),
+  cluster("a ZooKeeper that is nobody's", external({}), /give either zookeeper\.managed, for servers that the operator runs/),
   cluster(
-    'two ZooKeepers',
-    { metadataEngine: 'external', zookeeper: { replicas: 2 }, mariadb: {} },
-    /zookeeper\.replicas has to be odd/,
+    "a ZooKeeper that is everybody's",
+    external({ managed: {}, endpoints: ['zk:2181'] }),
+    /give either zookeeper\.managed, for servers that the operator runs/,
   ),
-  cluster('two MariaDBs', { metadataEngine: 'external', zookeeper: {}, mariadb: { replicas: 2 } }, /mariadb\.replicas is 1 or 3/),
+  cluster(
+    'a ZooKeeper without a port',
+    external({ endpoints: ['zk-1,zk-2'] }),
+    /zookeeper\.endpoints\[0\].*should match/,
+    /endpoints\[0\]: .* does not match/,
+  ),
+  cluster(
+    'a ZooKeeper image without a tag',
+    external({ managed: { image: 'zookeeper' } }),
+    /zookeeper\.managed\.image.*should match/,
+    /image: .* does not match/,
+  ),
+  cluster('two MariaDBs', external(MANAGED, { managed: { replicas: 2 } }), /mariadb\.managed\.replicas is 1 or 3/),
   cluster(
     'a MariaDB without a password',
-    { metadataEngine: 'external', zookeeper: {}, mariadb: { endpoints: ['db:3306'] } },
-    /mariadb\.endpoints needs mariadb\.credentialsSecret/,
+    external(MANAGED, { endpoints: ['db:3306'] }),
+    /mariadb\.endpoints and mariadb\.credentialsSecret belong together/,
+  ),
+  cluster(
+    'a password for a MariaDB of ours',
+    external(MANAGED, { managed: {}, credentialsSecret: 'login' }),
+    /mariadb\.endpoints and mariadb\.credentialsSecret belong together/,
+  ),
+  cluster(
+    'a network of conductors that is none',
+    { security: { conductorNetworks: ['everybody'] } },
+    /conductorNetworks\[0\].*should match/,
+    /conductorNetworks\[0\]: .* does not match/,
+  ),
+  cluster('another engine later', external(MANAGED), /metadataEngine cannot be changed after creation/, undefined, true),
+  other('more ZooKeepers later', { zookeeper: { managed: { replicas: 5 } } }, /replicas cannot be changed after creation/),
+  other(
+    'another class of volumes later',
+    { mariadb: { managed: { storageClassName: 'fast' } } },
+    /storageClassName and storageSize cannot be changed after creation/,
+  ),
+  other(
+    'larger volumes later',
+    { mariadb: { managed: { storageSize: '40Gi' } } },
+    /storageClassName and storageSize cannot be changed after creation/,
+  ),
+  other(
+    'a MariaDB of yours later',
+    { mariadb: { managed: null, endpoints: ['db:3306'], credentialsSecret: 'login' } },
+    /mariadb cannot move between managed and endpoints after creation/,
   ),
   cluster(
     'a network that is none',
@@ -167,6 +236,11 @@ export const BAD_MANIFESTS: readonly BadManifest[] = [
 
 function cluster(what: string, patch: JsonObject, expected: RegExp, locally?: RegExp, isChange = false): BadManifest {
   return { kind: 'StorageCluster', what, patch, expected, isChange, ...(locally === undefined ? {} : { locally }) };
+}
+
+/** A change of a cluster with the external engine. */
+function other(what: string, patch: JsonObject, expected: RegExp): BadManifest {
+  return { kind: 'StorageCluster', what, patch, expected, isChange: true, from: 'External' };
 }
 
 function volume(what: string, patch: JsonObject, expected: RegExp, isChange = false): BadManifest {

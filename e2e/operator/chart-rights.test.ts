@@ -104,6 +104,17 @@ test('what is not wanted any more goes, and so does a cluster', async () => {
   await waitFor('the cluster to go', PATIENCE_MS, async () => ((await clusterSeen(plane(), 'files')) === null ? true : null));
 });
 
+test('it runs servers of the external engine, with and without policies', async () => {
+  const servers = { metadataEngine: 'external', zookeeper: { managed: {} }, mariadb: { managed: {} } };
+  const ours = 'pureflash.io/cluster=servers';
+  for (const networkPolicies of [true, false]) {
+    await plane().apply([storageCluster('servers', specOnFiles({ ...servers, security: { networkPolicies } }))]);
+    const counts = { networkpolicies: networkPolicies ? 2 : 0, statefulsets: 2, secrets: 2 };
+    for (const [what, count] of Object.entries(counts))
+      await waitFor(`${count} ${what}`, PATIENCE_MS, async () => ((await objects(what, ours)).length === count ? true : null));
+  }
+});
+
 test('it answers for a Volume', async () => {
   const volume = { apiVersion: API_VERSION, kind: 'Volume', metadata: meta('v1', {}) };
   await plane().apply([{ ...volume, spec: { clusterName: 'devices', size: '1Gi' } }]);

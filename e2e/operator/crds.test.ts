@@ -9,7 +9,17 @@ import { join, resolve } from 'node:path';
 import { API_VERSION, check, KINDS } from '@pureflash/operator/api';
 import type { JsonObject } from '@pureflash/datapath/base';
 import { useControlPlane } from '../kube/suite.ts';
-import { BAD_MANIFESTS, GOOD, merged, type BadManifest } from './bad-manifests.ts';
+import {
+  BAD_MANIFESTS,
+  BAD_NAMES,
+  baseOf,
+  EXTERNAL,
+  GOOD,
+  GOOD_NAMES,
+  merged,
+  NAME_REFUSAL,
+  type BadManifest,
+} from './bad-manifests.ts';
 
 const CRDS = resolve(import.meta.dirname, '../../crds');
 const plane = useControlPlane(test);
@@ -40,19 +50,37 @@ test('the API server fills in the defaults that we fill in', async () => {
   }
 });
 
-for (const { kind, what, patch, expected, isChange } of BAD_MANIFESTS) {
+/** What the server says against it, or "accepted". Nothing is kept. */
+function answerTo(manifest: JsonObject, verb: 'create' | 'replace'): Promise<string> {
+  writeFileSync(file, JSON.stringify(manifest));
+  const said = plane().kubectl(verb, '--dry-run=server', '-f', file);
+  return said.then(
+    () => 'accepted',
+    (error: unknown) => String((error as { stderr?: string }).stderr ?? error),
+  );
+}
+
+test('a cluster with the external engine is taken', async () => {
+  await plane().apply([manifestOf('StorageCluster', 'external', EXTERNAL)]);
+  const stored = JSON.parse(await plane().kubectl('get', 'pfcl', 'external', '-o', 'json')) as { spec: JsonObject };
+  assert.equal(stored.spec, check(KINDS[0]!.spec, EXTERNAL, 'spec').value);
+});
+
+for (const row of BAD_MANIFESTS) {
+  const { kind, what, patch, expected, isChange, from } = row;
   test(`${kind}: ${what}`, async () => {
-    const name = isChange === true ? 'good' : 'bad';
-    writeFileSync(file, JSON.stringify(manifestOf(kind, name, merged(GOOD[kind], patch) as JsonObject)));
-    const refusal = await plane()
-      .kubectl(isChange === true ? 'replace' : 'create', '--dry-run=server', '-f', file)
-      .then(
-        () => 'accepted',
-        (error: unknown) => String((error as { stderr?: string }).stderr ?? error),
-      );
+    const name = isChange !== true ? 'bad' : from === 'External' ? 'external' : 'good';
+    const manifest = manifestOf(kind, name, merged(baseOf(row), patch) as JsonObject);
+    const refusal = await answerTo(manifest, isChange === true ? 'replace' : 'create');
     assert.match(refusal, expected, refusal);
   });
 }
+
+test('a name has to make labels and names of DNS', async () => {
+  const ofName = (name: string): Promise<string> => answerTo(manifestOf('StorageCluster', name, GOOD.StorageCluster), 'create');
+  for (const name of BAD_NAMES) assert.match(await ofName(name), NAME_REFUSAL, name);
+  for (const name of GOOD_NAMES) assert.is(await ofName(name), 'accepted');
+});
 
 test('people see what they look for: columns, short names, scale', async () => {
   const table = await plane().kubectl('get', 'pfcl', '-o', 'wide');

@@ -3,7 +3,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { check, KINDS } from '@pureflash/operator/api';
-import { BAD_MANIFESTS, GOOD, merged } from './bad-manifests.ts';
+import { BAD_MANIFESTS, BAD_NAMES, baseOf, EXTERNAL, GOOD, GOOD_NAMES, merged, NAME_REFUSAL } from './bad-manifests.ts';
 
 const schemaOf = (kind: string) => KINDS.find((each) => each.kind === kind)!.spec;
 
@@ -15,15 +15,29 @@ test('good manifests are complete after their defaults', () => {
   }
 });
 
-for (const { kind, what, patch, expected, locally, isChange } of BAD_MANIFESTS) {
+test('and so is one with the external engine', () => {
+  assert.equal(check(schemaOf('StorageCluster'), EXTERNAL, 'spec').problems, []);
+});
+
+for (const row of BAD_MANIFESTS) {
+  const { kind, what, patch, expected, locally, isChange } = row;
   test(`${kind}: ${what}`, () => {
     const schema = schemaOf(kind);
-    const old = isChange === true ? check(schema, GOOD[kind]!, 'spec').value : null;
-    const { problems } = check(schema, merged(GOOD[kind], patch), 'spec', old);
+    const old = isChange === true ? check(schema, baseOf(row), 'spec').value : null;
+    const { problems } = check(schema, merged(baseOf(row), patch), 'spec', old);
     const text = problems.map((problem) => `${problem.path}: ${problem.message}`).join('; ');
     assert.match(text, locally ?? expected);
   });
 }
+
+test('names that would make no label or no name of DNS are refused', () => {
+  const { name } = KINDS.find((each) => each.kind === 'StorageCluster')!;
+  assert.equal(
+    [...BAD_NAMES, ...GOOD_NAMES].filter((each) => name!.check(each)),
+    GOOD_NAMES,
+  );
+  assert.match(name!.message, NAME_REFUSAL);
+});
 
 test('an unknown field is refused by name', () => {
   const { problems } = check(schemaOf('StorageCluster'), merged(GOOD.StorageCluster, { sotres: {} }), 'spec');

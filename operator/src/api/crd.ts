@@ -15,11 +15,19 @@ export interface PrinterColumn {
   readonly priority?: number;
 }
 
+/** A demand on metadata.name, which no schema of ours describes. */
+export interface NameRule {
+  readonly cel: string;
+  readonly message: string;
+  check(name: string): boolean;
+}
+
 export interface Kind<Spec = unknown, Status = unknown> {
   readonly kind: string;
   readonly plural: string;
   readonly shortNames: readonly string[];
   readonly description: string;
+  readonly name?: NameRule;
   readonly spec: Schema<Spec, 'required'>;
   readonly status: Schema<Status, 'required'>;
   readonly columns: readonly PrinterColumn[];
@@ -67,6 +75,7 @@ function rootOf(kind: Kind): JsonObject {
     type: 'object',
     description: kind.description,
     required: ['spec'],
+    ...(kind.name === undefined ? {} : { 'x-kubernetes-validations': [{ rule: kind.name.cel, message: kind.name.message }] }),
     properties: {
       apiVersion: { type: 'string' },
       kind: { type: 'string' },

@@ -9,10 +9,13 @@ import {
   NODE_LABEL,
   REVISION_ANNOTATION,
   selectorOf,
+  serversName,
+  serverVolumeName,
   stateVolumeName,
   type ClusterFrame,
 } from '../manifests/builders.ts';
-import type { ClusterView, ControlView, Discovery, NodeView, WorkloadView } from '../plan/view.ts';
+import type { ServerKind } from '../plan/cluster-plan.ts';
+import type { ClusterView, ControlView, Discovery, NodeView, ServersView, WorkloadView } from '../plan/view.ts';
 import type { Inventory } from '../runtime/inventory.ts';
 
 export type StorageCluster = Resource<StorageClusterSpec, StorageClusterStatus>;
@@ -64,25 +67,39 @@ export function observe(
     nodes: inventory.list('v1', 'Node', null, {}).map(nodeOf),
     discovery,
     storeUuids,
-    conductorNodes: conductorNodes(frame, inventory, spec.conductors.count),
+    conductorNodes: nodesOfVolumes(inventory, (ordinal) => stateVolumeName(frame, ordinal), spec.conductors.count),
     storeNodes: [...stores.keys()],
     conductors,
     stores,
+    zookeeper: serversOf(frame, inventory, pods, 'zookeeper'),
+    mariadb: serversOf(frame, inventory, pods, 'mariadb'),
     control,
   };
 }
 
+function serversOf(frame: ClusterFrame, inventory: Inventory, pods: readonly KubeObject[], kind: ServerKind): ServersView {
+  const { namespace } = frame;
+  const name = serversName(frame, kind);
+  const set = inventory.get({ apiVersion: 'apps/v1', kind: 'StatefulSet', namespace, name });
+  const members = new Map<number, WorkloadView>();
+  for (let ordinal = 0; set !== null && ordinal < replicasOf(set); ordinal += 1)
+    members.set(ordinal, workloadOf(set, podOf(pods, `${name}-${ordinal}`)));
+  const files = inventory.get({ apiVersion: 'v1', kind: 'ConfigMap', namespace, name })?.['data'] as
+    | { founding?: string }
+    | undefined;
+  const nodes = nodesOfVolumes(inventory, (ordinal) => serverVolumeName(frame, kind, ordinal), MAX_SERVERS);
+  return { nodes, members, wasFounded: files?.founding?.trim() === 'done' };
+}
+
+const MAX_SERVERS = 5;
 const CLUSTER_LABEL_OF_PODS = 'app.kubernetes.io/instance';
 
-/** Volumes say where a conductor's state lies: they outlive every status. */
-function conductorNodes(frame: ClusterFrame, inventory: Inventory, count: number): string[] {
-  const nodes: string[] = [];
-  for (let ordinal = 0; ordinal < count; ordinal += 1) {
-    const volume = inventory.get({ apiVersion: 'v1', kind: 'PersistentVolume', name: stateVolumeName(frame, ordinal) });
-    if (volume === null) break;
-    nodes.push(nodeOfVolume(volume));
-  }
-  return nodes;
+/** Volumes say where a conductor's or a server's state lies: they outlive every status. */
+function nodesOfVolumes(inventory: Inventory, nameOf: (ordinal: number) => string, count: number): (string | null)[] {
+  return Array.from({ length: count }, (_, ordinal) => {
+    const volume = inventory.get({ apiVersion: 'v1', kind: 'PersistentVolume', name: nameOf(ordinal) });
+    return volume === null ? null : nodeOfVolume(volume);
+  });
 }
 
 function nodeOfVolume(volume: KubeObject): string {

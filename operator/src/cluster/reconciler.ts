@@ -20,6 +20,7 @@ import { setFinalizer } from './finalizer.ts';
 import type { Inventory } from '../runtime/inventory.ts';
 import { isFailedLook, lookOf } from './looks.ts';
 import { observe, type StorageCluster, type StoreResource, type Times } from './observe.ts';
+import type { ServerPasswords } from './server-passwords.ts';
 import { clusterStatus, storeStatus, type Stamp } from './report.ts';
 import { isSame } from './status-text.ts';
 import { isRemoved, stepsOf } from './steps.ts';
@@ -33,6 +34,7 @@ export interface ClusterPorts {
   readonly client: KubeClient;
   readonly inventory: Inventory;
   readonly tokens: ApiTokens;
+  readonly passwords: ServerPasswords;
   times(): Times & { readonly now: string };
   /** Tells people: an event on the cluster. */
   tell(cluster: StorageCluster, type: 'Normal' | 'Warning', reason: string, message: string): void;
@@ -65,7 +67,7 @@ export class ClusterReconciler {
     const view = await this.#observe(cluster, frame, signal);
     const plan = planCluster(view, this.#hash);
     // Pods cannot start without it.
-    if (plan.action === 'run') await this.#ports.tokens.ensure(frame, signal);
+    if (plan.action === 'run') await this.#makeSecrets(frame, plan, signal);
     const times = this.#ports.times();
     const looks = inventory.list('v1', 'Pod', namespace, selectorOf(frame, 'discovery'));
     const options = {
@@ -84,10 +86,17 @@ export class ClusterReconciler {
     if (plan.action === 'remove' && isHeld && isRemoved(frame, inventory)) {
       await setFinalizer(client, cluster, FINALIZER, false, signal);
       this.#ports.tokens.forget(frame.uid);
+      this.#ports.passwords.forget(frame.uid);
     }
     if (!isNoted) return { requeueAfterMs: 0 };
     return { requeueAfterMs: this.#pauseAfter(key, plan.lookAgainMs, steps.length > 0 || hasReported) };
   };
+
+  async #makeSecrets(frame: ClusterFrame, plan: ClusterPlan, signal: AbortSignal): Promise<void> {
+    const { tokens, passwords } = this.#ports;
+    await tokens.ensure(frame, signal);
+    if (plan.servers.some(({ group }) => group.kind === 'mariadb')) await passwords.ensure(frame, signal);
+  }
 
   /** What only conductors know is asked for again: soon after something has changed, ever more seldom while nothing does. */
   #pauseAfter(key: string, soonMs: number, hasChanged: boolean): number {

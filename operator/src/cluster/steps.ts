@@ -14,6 +14,9 @@ import {
   monitors,
   REVISION_ANNOTATION,
   selectorOf,
+  serverBudget,
+  serverObjects,
+  serversName,
   stateVolume,
   storeResource,
   storeSet,
@@ -41,19 +44,21 @@ export interface StepOptions {
 export function desiredObjects(frame: ClusterFrame, plan: ClusterPlan, options: StepOptions): KubeObject[] {
   if (plan.action === 'remove') return [];
   // Nothing is changed, but drains still have to be held off.
-  if (plan.action === 'keep') return plan.budgets.map((each) => budget(frame, each));
+  const budgets = [...plan.budgets.map((each) => budget(frame, each)), ...plan.servers.map((each) => serverBudget(frame, each))];
+  if (plan.action === 'keep') return budgets;
   const set = plan.conductors[0]?.mayChange === true ? conductorSet(frame, plan.conductors) : null;
   const changing = plan.stores.filter((each) => each.mayChange);
   return [
     liveConfig(frame, plan.settings),
     conductorService(frame),
     storesService(frame),
+    ...plan.servers.flatMap((each) => serverObjects(frame, each)),
     ...plan.conductors.map(({ instance }) => stateVolume(frame, instance)),
     ...(set === null ? [] : [set]),
     ...plan.stores.map(({ instance }) => storeResource(frame, instance.node)),
     ...plan.discover.map(({ node }) => storeResource(frame, node)),
     ...changing.map((each) => storeSet(frame, each)),
-    ...plan.budgets.map((each) => budget(frame, each)),
+    ...budgets,
     ...(options.hasServiceMonitors && frame.spec.monitoring.serviceMonitor ? monitors(frame) : []),
     ...plan.discover.map(({ node, selection }) => discoveryPod(frame, node, selection)),
   ];
@@ -64,7 +69,7 @@ export function stepsOf(frame: ClusterFrame, plan: ClusterPlan, inventory: Inven
   const desired = desiredObjects(frame, plan, options);
   const different = desired.filter((object) => !isContained(object, inventory.get(refOf(object))));
   const missing = different.flatMap((object) => applying(object, inventory));
-  const stale = superfluous(frame, desired, inventory);
+  const stale = superfluous(frame, plan, desired, inventory);
   if (plan.action === 'keep') return [...missing, ...stale.filter(({ kind }) => kind === 'PodDisruptionBudget').map(deletion)];
   return [...missing, ...stuckPods(frame, inventory).map(deletion), ...stale.map(deletion), ...options.failedLooks.map(deletion)];
 }
@@ -77,43 +82,75 @@ function applying(object: KubeObject, inventory: Inventory): Step[] {
   return inventory.get(refOf(object)) === null ? [{ kind: 'create', object }] : [];
 }
 
-/** Kinds of which nothing stays that is not wanted. Workloads are not among them: they go with their cluster, or by hand. */
+/** Kinds of which nothing stays that is not wanted. Workloads of daemons are not among them: they go with their cluster, or by hand. */
 const PRUNED: readonly (readonly [apiVersion: string, kind: string])[] = [
   ['policy/v1', 'PodDisruptionBudget'],
+  ['networking.k8s.io/v1', 'NetworkPolicy'],
   ['monitoring.coreos.com/v1', 'ServiceMonitor'],
 ];
 
-function superfluous(frame: ClusterFrame, desired: readonly KubeObject[], inventory: Inventory): readonly KubeObject[] {
+function superfluous(
+  frame: ClusterFrame,
+  plan: ClusterPlan,
+  desired: readonly KubeObject[],
+  inventory: Inventory,
+): readonly KubeObject[] {
   const wanted = new Set(desired.map((object) => `${object.kind} ${object.metadata.name}`));
   const looks = inventory.list('v1', 'Pod', frame.namespace, selectorOf(frame, 'discovery'));
   const present = [...PRUNED.flatMap(([apiVersion, kind]) => ours(frame, inventory, apiVersion, kind)), ...looks];
-  return present.filter((object) => !wanted.has(`${object.kind} ${object.metadata.name}`) && isThere(object));
+  return [...present, ...serversNotWanted(frame, plan, inventory)].filter(
+    (object) => !wanted.has(`${object.kind} ${object.metadata.name}`) && isThere(object),
+  );
 }
+
+/** Servers of an engine that is not asked for any more: their pods go, their data stays where it is. */
+function serversNotWanted(frame: ClusterFrame, plan: ClusterPlan, inventory: Inventory): readonly KubeObject[] {
+  const wanted = plan.servers.map(({ group }) => serversName(frame, group.kind));
+  return serverSets(frame, inventory).filter((set) => !wanted.includes(set.metadata.name));
+}
+
+function serverSets(frame: ClusterFrame, inventory: Inventory): readonly KubeObject[] {
+  return SERVER_KINDS.flatMap((kind) => inventory.list('apps/v1', 'StatefulSet', frame.namespace, labelsOf(frame, kind)));
+}
+
+const SERVER_KINDS = ['zookeeper', 'mariadb'] as const;
 
 /** A StatefulSet replaces no pod that never became ready: one of an old revision that is not ready is in the way of the new one. */
 function stuckPods(frame: ClusterFrame, inventory: Inventory): KubeObject[] {
   const sets = ours(frame, inventory, 'apps/v1', 'StatefulSet');
   return sets.flatMap((set) => {
-    const pod = inventory.get({ apiVersion: 'v1', kind: 'Pod', namespace: frame.namespace, name: `${set.metadata.name}-0` });
-    if (pod === null || pod.metadata.deletionTimestamp !== undefined) return [];
-    const isOld = pod.metadata.annotations?.[REVISION_ANNOTATION] !== set.metadata.annotations?.[REVISION_ANNOTATION];
-    const status = pod['status'] as { conditions?: { type: string; status: string }[] } | undefined;
-    const isReady = status?.conditions?.find((each) => each.type === 'Ready')?.status === 'True';
-    return isOld && !isReady ? [pod] : [];
+    const { replicas = 1 } = set['spec'] as { replicas?: number };
+    const revision = set.metadata.annotations?.[REVISION_ANNOTATION];
+    return Array.from({ length: replicas }, (_, ordinal) => `${set.metadata.name}-${ordinal}`).flatMap((name) => {
+      const pod = inventory.get({ apiVersion: 'v1', kind: 'Pod', namespace: frame.namespace, name });
+      return pod !== null && isThere(pod) && isStuck(pod, revision) ? [pod] : [];
+    });
   });
 }
 
-/** Stores first, then conductors, then the volumes that say where conductors have their state. Nothing on any disk is touched. */
+function isStuck(pod: KubeObject, revision: string | undefined): boolean {
+  const isOld = pod.metadata.annotations?.[REVISION_ANNOTATION] !== revision;
+  const status = pod['status'] as { conditions?: { type: string; status: string }[] } | undefined;
+  return isOld && status?.conditions?.find((each) => each.type === 'Ready')?.status !== 'True';
+}
+
+/**
+ * Stores first, then conductors, then the servers of their engine, then what says where conductors and servers have their state. Nothing on
+ * any disk is touched, and claims of a storage class stay: their volumes would go with them.
+ */
 function removal(frame: ClusterFrame, inventory: Inventory): readonly Step[] {
   const sets = ours(frame, inventory, 'apps/v1', 'StatefulSet');
+  const servers = serverSets(frame, inventory);
   const isConductor = (object: KubeObject): boolean => object.metadata.name === conductorName(frame);
-  const stores = sets.filter((set) => !isConductor(set));
-  if (stores.length > 0) return stores.filter(isThere).map(deletion);
-  const conductors = sets.filter(isConductor);
-  if (conductors.length > 0) return conductors.filter(isThere).map(deletion);
-  const claims = inventory.list('v1', 'PersistentVolumeClaim', frame.namespace, { 'app.kubernetes.io/instance': frame.name });
-  const volumes = inventory
-    .list('v1', 'PersistentVolume', null, labelsOf(frame, 'conductor'))
+  const isServer = (object: KubeObject): boolean => servers.some((each) => each.metadata.name === object.metadata.name);
+  const stores = sets.filter((set) => !isConductor(set) && !isServer(set));
+  for (const group of [stores, sets.filter(isConductor), servers])
+    if (group.length > 0) return group.filter(isThere).map(deletion);
+  const claims = inventory
+    .list('v1', 'PersistentVolumeClaim', frame.namespace, { 'app.kubernetes.io/instance': frame.name })
+    .filter((claim) => (claim['spec'] as { storageClassName?: string }).storageClassName === '');
+  const volumes = (['conductor', ...SERVER_KINDS] as const)
+    .flatMap((component) => inventory.list('v1', 'PersistentVolume', null, labelsOf(frame, component)))
     .filter((volume) => (volume['spec'] as { claimRef?: { namespace?: string } }).claimRef?.namespace === frame.namespace);
   return [...claims, ...volumes].filter(isThere).map(deletion);
 }

@@ -28,6 +28,7 @@ const WATCHED: readonly Watched[] = [
   { apiVersion: 'v1', kind: 'PersistentVolume', isLabelled: true, isNamespaced: false },
   { apiVersion: 'apps/v1', kind: 'StatefulSet', isLabelled: true, isNamespaced: true },
   { apiVersion: 'policy/v1', kind: 'PodDisruptionBudget', isLabelled: true, isNamespaced: true },
+  { apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', isLabelled: true, isNamespaced: true },
   {
     apiVersion: 'monitoring.coreos.com/v1',
     kind: 'ServiceMonitor',

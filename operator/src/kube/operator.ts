@@ -5,6 +5,7 @@ import type { KubeObject } from '../api/objects.ts';
 import type { StorageCluster } from '../cluster/observe.ts';
 import { ApiTokens } from '../cluster/api-tokens.ts';
 import { ClusterReconciler } from '../cluster/reconciler.ts';
+import { ServerPasswords } from '../cluster/server-passwords.ts';
 import { CLUSTER_LABEL } from '../manifests/builders.ts';
 import { Controller, keyOfRef } from '../runtime/controller.ts';
 import { DEFAULT_ELECTION_TIMES, LeaderElection, type ElectionTimes } from '../runtime/leader-election.ts';
@@ -116,6 +117,7 @@ export class KubeOperator {
       world: this.#world,
       client,
       tokens,
+      passwords: new ServerPasswords(this.#world, client),
       inventory: this.#inventory,
       times: () => timesOf(this.#world),
       tell: (cluster, type, reason, note) => {
@@ -177,6 +179,7 @@ const OWNED = [
   ['v1', 'Service'],
   ['apps/v1', 'StatefulSet'],
   ['policy/v1', 'PodDisruptionBudget'],
+  ['networking.k8s.io/v1', 'NetworkPolicy'],
 ] as const;
 
 /** The cluster that an object of ours belongs to: its label says so. */

@@ -3,7 +3,7 @@
 import { LineCounter, isMap, isScalar, isSeq, parseAllDocuments, type Document, type Node } from 'yaml';
 import { formatErrorChain, PfError, type Json, type JsonObject } from '@pureflash/datapath/base';
 import { API_VERSION } from '../api/crd.ts';
-import { NAME } from '../api/v1alpha1/parts.ts';
+import { clusterNameRule } from '../api/v1alpha1/parts.ts';
 import { STORAGE_CLUSTER, type StorageClusterSpec } from '../api/v1alpha1/storage-cluster.ts';
 import { check, isObject, type Problem } from '../api/validate.ts';
 
@@ -74,11 +74,8 @@ function frameProblems(resource: JsonObject): Problem[] {
   if (resource['apiVersion'] !== API_VERSION)
     problems.push({ path: 'apiVersion', message: `"${API_VERSION}" wanted, got ${JSON.stringify(resource['apiVersion'])}` });
   const name = nameOf(resource);
-  if (name === null || !new RegExp(NAME).test(name) || name.length > 63)
-    problems.push({
-      path: 'metadata.name',
-      message: `a name such as "main" wanted: at most 63 lower-case letters, digits, "-" and "."`,
-    });
+  if (name === null) problems.push({ path: 'metadata.name', message: 'a name such as "main" wanted' });
+  else if (!clusterNameRule.check(name)) problems.push({ path: 'metadata.name', message: clusterNameRule.message });
   return problems;
 }
 

@@ -9,7 +9,7 @@ import type { StorageClusterSpec } from '../api/v1alpha1/storage-cluster.ts';
 import { readControl } from '../cluster/control.ts';
 import type { ClusterPlan, ConductorInstance, StoreInstance, Wanted } from '../plan/cluster-plan.ts';
 import { planCluster } from '../plan/plan-cluster.ts';
-import type { ClusterView, ControlView, NodeView, WorkloadView } from '../plan/view.ts';
+import { NO_SERVERS, type ClusterView, type ControlView, type NodeView, type WorkloadView } from '../plan/view.ts';
 import { exportSocket, simulatedHosts, type DataFolder } from './host-paths.ts';
 import { conductorName, frontName, storeName } from './instances.ts';
 import type { InstanceReport, LocalFront, LocalInstances, LogLevel } from './instances.ts';
@@ -111,6 +111,11 @@ export class LocalCluster {
   }
 
   #plan(wish: LocalWish, control: ControlView | null): ClusterPlan {
+    if (wish.spec.metadataEngine === 'external')
+      throw new PfError(
+        'UNSUPPORTED',
+        'cannot run ZooKeeper and MariaDB on this machine: a local cluster keeps its state in its conductors; say metadataEngine: embedded and leave zookeeper and mariadb out',
+      );
     const hash = (text: string): string => this.#world.sha256(new TextEncoder().encode(text));
     const plan = planCluster(this.#view(wish, control), hash);
     if (plan.discover.length === 0) return plan;
@@ -142,6 +147,8 @@ export class LocalCluster {
         conductors.map((each) => [each.instance.ordinal, workload(each, reports.get(conductorName(each.instance.ordinal)))]),
       ),
       stores: new Map(stores.map((each) => [each.instance.node, workload(each, reports.get(storeName(each.instance.node)))])),
+      zookeeper: NO_SERVERS,
+      mariadb: NO_SERVERS,
       control,
     };
   }

@@ -4,3 +4,5 @@ export { conductorSet, stateClaimName, stateVolume, stateVolumeName } from './co
 export { discoveryName, discoveryPod } from './discovery.ts';
 export { apiToken, budget, conductorService, liveConfig, monitors, storesService } from './shared.ts';
 export { storeResource, storeSet } from './stores.ts';
+export { peersName, serversName, serverVolumeName } from './server-names.ts';
+export { serverBudget, serverObjects, serverPasswords } from './servers.ts';

@@ -2,6 +2,7 @@
 import { API_VERSION } from '../api/crd.ts';
 import type { KubeObject, OwnerReference } from '../api/objects.ts';
 import type { StorageClusterSpec } from '../api/v1alpha1/storage-cluster.ts';
+import type { ServerKind } from '../plan/cluster-plan.ts';
 import type { Hash } from '../plan/revision.ts';
 
 export interface ClusterFrame {
@@ -12,7 +13,7 @@ export interface ClusterFrame {
   readonly hash: Hash;
 }
 
-export type Component = 'conductor' | 'store' | 'discovery' | 'config';
+export type Component = 'conductor' | 'store' | 'discovery' | 'config' | ServerKind;
 
 export const CLUSTER_LABEL = 'pureflash.io/cluster';
 export const NODE_LABEL = 'pureflash.io/node';

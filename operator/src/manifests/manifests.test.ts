@@ -1,16 +1,19 @@
-// The objects of two clusters, as golden files: what is reviewed is the difference between pods. PF_UPDATE=1 writes them anew.
+// The objects of a few clusters, as golden files: what is reviewed is the difference between pods. PF_UPDATE=1 writes them anew.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { stringify } from 'yaml';
+import { parseAllDocuments, stringify } from 'yaml';
+import type { JsonObject, KubeObject } from '../api/objects.ts';
+import { clusterNameRule } from '../api/v1alpha1/parts.ts';
 import { desiredObjects } from '../cluster/steps.ts';
 import { isContained } from '../cluster/contained.ts';
 import type { ClusterPlan } from '../plan/cluster-plan.ts';
 import { planCluster } from '../plan/plan-cluster.ts';
 import { carriedOut, nodeOf, plainHash, specOf, viewOf } from '../plan/testing/views.ts';
 import type { ClusterView } from '../plan/view.ts';
-import { shortName, type ClusterFrame } from './builders.ts';
+import { serverPasswords, shortName, type ClusterFrame } from './builders.ts';
+import { canonicalSize } from './folder-volume.ts';
 
 const TESTDATA = join(import.meta.dirname, 'testdata');
 
@@ -53,6 +56,77 @@ test('a cluster on devices, whose nodes are looked at first', () => {
   const seen = { ...view, discovery: new Map([['n1', { selection, devices: [device] }]]) };
   isGolden('devices', objectsOf(seen, planCluster(seen, plainHash)));
 });
+
+const EXTERNAL = {
+  metadataEngine: 'external',
+  zookeeper: { managed: { nodeSelector: { disk: 'fast' }, resources: { limits: { memory: '1Gi' } } } },
+  mariadb: { managed: {} },
+  placement: { failureDomain: 'rack' },
+} as const;
+
+test('a cluster with servers of the external engine, whose data lies on nodes', () => {
+  const nodes = [1, 2, 3].map((number) => nodeOf(number, { labels: { rack: `r${number}`, disk: 'fast' } }));
+  const fresh = viewOf({ spec: specOf(EXTERNAL), nodes });
+  const view = carriedOut(fresh, planCluster(fresh, plainHash));
+  isGolden('external', objectsOf(view, planCluster(view, plainHash)));
+});
+
+test('a laboratory of one ZooKeeper, and a Galera cluster on volumes of a class', () => {
+  const zookeeper = { managed: { replicas: 1 } };
+  const mariadb = { managed: { replicas: 3, storageClassName: 'fast', storageSize: '1024Gi', tolerations: [{ key: 'db' }] } };
+  const security = { networkPolicies: false };
+  const view = viewOf({ spec: specOf({ ...EXTERNAL, zookeeper, mariadb, security }) });
+  isGolden('galera', objectsOf(view, planCluster(view, plainHash)));
+});
+
+test('passwords are made one by one, and are in no other object', () => {
+  const view = viewOf({ spec: specOf(EXTERNAL) });
+  const frame: ClusterFrame = { name: view.name, namespace: view.namespace, uid: 'u-1', spec: view.spec, hash: plainHash };
+  let number = 0;
+  const secret = serverPasswords(frame, () => `chance-${(number += 1)}`);
+  assert.equal(secret['stringData'], {
+    username: 'conductor',
+    'root-password': 'chance-1',
+    'conductor-password': 'chance-2',
+    'monitor-password': 'chance-3',
+    'replication-password': 'chance-4',
+  });
+  assert.is(secret['immutable'], true);
+  assert.not.match(objectsOf(view, planCluster(view, plainHash)), /chance-/);
+});
+
+test('sizes are written as the API server would', () => {
+  const written = ['1024Mi', '8Gi', 8 * 2 ** 30, '1500M', '2000M', '1536Mi', 1000].map(canonicalSize);
+  assert.equal(written, ['1Gi', '8Gi', '8Gi', '1500M', '1953125Ki', '1536Mi', '1k']);
+});
+
+/** What the API server wants of names: of Services they are labels of DNS that begin with a letter. */
+const NAMES: Readonly<Record<string, RegExp>> = { Service: /^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$/ };
+const ANY_NAME = /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/;
+const LABEL = /^([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9]$/;
+/** A StatefulSet adds a hash to its name and makes a label of it; a pod has its name and a number. */
+const SET_NAME = /^[a-z]([-a-z0-9]{0,50}[a-z0-9])?$/;
+
+test('the longest names that are taken give names and labels that are', () => {
+  for (const name of ['a', `a${'-b'.repeat(31)}`, 'c'.repeat(63)]) {
+    assert.ok(clusterNameRule.check(name), name);
+    for (const spec of [specOf(), specOf(EXTERNAL)]) {
+      const long = nodeOf(1, { name: `node-${'x.y'.repeat(60)}`, labels: { rack: 'z'.repeat(63), disk: 'fast' } });
+      const others = [2, 3].map((number) => nodeOf(number, { labels: { rack: `r${number}`, disk: 'fast' } }));
+      const nodes = spec.metadataEngine === 'external' ? [nodeOf(1, { labels: { disk: 'fast' } }), ...others] : [long, ...others];
+      const view = viewOf({ name, namespace: 'n'.repeat(63), spec, nodes });
+      for (const object of parseAllDocuments(objectsOf(view, planCluster(view, plainHash))))
+        isNamedRight(object.toJS() as KubeObject);
+    }
+  }
+});
+
+function isNamedRight({ kind, metadata, ...content }: KubeObject): void {
+  assert.match(metadata.name, kind === 'StatefulSet' ? SET_NAME : (NAMES[kind] ?? ANY_NAME), `${kind} ${metadata.name}`);
+  const spec = content['spec'] as { selector?: JsonObject; template?: { metadata: { labels: JsonObject } } } | undefined;
+  const labels = { ...metadata.labels, ...spec?.template?.metadata.labels };
+  for (const [key, value] of Object.entries(labels)) assert.match(value as string, LABEL, `${kind} ${metadata.name}: ${key}`);
+}
 
 test('long names are cut and told apart by a hash', () => {
   const long = `demo-store-${'node.example.'.repeat(6)}`;

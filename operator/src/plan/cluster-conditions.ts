@@ -2,15 +2,20 @@
 //   Accepted        can the spec be realised?            ConductorsReady  does the control plane answer?
 //   StoresReady     is every store online?               Redundant        has every volume all its replicas?
 //   UpToDate        does everything run what the spec says?  Deletable    only while the resource is being deleted
+// With the external engine also ZooKeeperReady and MetadataStoreReady (server-conditions.ts).
 import type { ConditionStatus, Phase, PlannedCondition } from './cluster-plan.ts';
 import type { Findings } from './plan-cluster.ts';
 import { isInMaintenance } from './rollout.ts';
+import { engineMissing, serverConditions } from './server-conditions.ts';
 
 export function conditionsOf(findings: Findings): { readonly conditions: readonly PlannedCondition[]; readonly phase: Phase } {
-  const parts = [accepted(findings), conductorsReady(findings), storesReady(findings), redundant(findings), upToDate(findings)];
+  const servers = serverConditions(findings.view, findings.servers);
+  const needed = [accepted(findings), ...servers, conductorsReady(findings), storesReady(findings)];
+  const parts = [...needed, redundant(findings), upToDate(findings)];
   const { deletion } = findings;
   const deletable = deletion === null ? [] : [condition('Deletable', 'False', deletion.reason, deletion.message)];
-  const blocking = parts.slice(0, 3).find((part) => part.status !== 'True');
+  // Servers of others are Unknown, which stands in nobody's way.
+  const blocking = needed.find((part) => part.status === 'False');
   const ready =
     blocking === undefined
       ? condition('Ready', 'True', 'Serving', 'conductors and stores are online')
@@ -19,13 +24,13 @@ export function conditionsOf(findings: Findings): { readonly conditions: readonl
 }
 
 function phaseOf(findings: Findings, parts: readonly PlannedCondition[]): Phase {
-  const [isAccepted, areConductorsReady, areStoresReady, isRedundant, isUpToDate] = parts.map((part) => part.status === 'True');
+  const is = (type: string): boolean => parts.some((part) => part.type === type && part.status === 'True');
   if (findings.deletion !== null) return 'Deleting';
-  if (!isAccepted) return 'Refused';
+  if (!is('Accepted')) return 'Refused';
   if (isInMaintenance(findings.view)) return 'Maintenance';
-  if (!findings.view.wasMade) return areConductorsReady && findings.online.length > 0 ? 'Starting' : 'Pending';
-  if (!isUpToDate) return 'Upgrading';
-  return areConductorsReady && areStoresReady && isRedundant ? 'Ready' : 'Degraded';
+  if (!findings.view.wasMade) return is('ConductorsReady') && findings.online.length > 0 ? 'Starting' : 'Pending';
+  if (!is('UpToDate')) return 'Upgrading';
+  return is('ConductorsReady') && is('StoresReady') && is('Redundant') ? 'Ready' : 'Degraded';
 }
 
 function accepted({ refusal }: Findings): PlannedCondition {
@@ -33,8 +38,9 @@ function accepted({ refusal }: Findings): PlannedCondition {
   return condition('Accepted', 'True', 'Accepted', 'the spec can be realised');
 }
 
-function conductorsReady({ view, placement }: Findings): PlannedCondition {
+function conductorsReady({ view, placement, servers }: Findings): PlannedCondition {
   const type = 'ConductorsReady';
+  if (servers.isExternal) return engineMissing(type);
   if (placement.problem !== null) return condition(type, 'False', 'NoNode', placement.problem);
   const missing = placement.instances.filter((each) => view.conductors.get(each.ordinal)?.isReady !== true);
   if (missing.length > 0) {
@@ -45,8 +51,9 @@ function conductorsReady({ view, placement }: Findings): PlannedCondition {
   return condition(type, 'True', 'Serving', 'a conductor serves');
 }
 
-function storesReady({ stores, online }: Findings): PlannedCondition {
+function storesReady({ stores, online, servers }: Findings): PlannedCondition {
   const type = 'StoresReady';
+  if (servers.isExternal) return engineMissing(type);
   const { problems, leftOver, wantedCount } = stores;
   if (wantedCount === 0) return condition(type, 'False', 'NoNode', 'no node matches stores.nodeSelector');
   if (problems.length > 0) return condition(type, 'False', 'NoDisk', problems.join('; '));
@@ -86,13 +93,24 @@ function redundant({ view }: Findings): PlannedCondition {
   );
 }
 
-function upToDate({ rollout, areConductorsCurrent, placement }: Findings): PlannedCondition {
+function upToDate({ view, rollout, areConductorsCurrent, placement, servers }: Findings): PlannedCondition {
   const type = 'UpToDate';
   if (rollout.pause !== null) return condition(type, 'False', rollout.pause.reason, `paused: ${rollout.pause.message}`);
   if (rollout.outdated.length > 0)
     return condition(type, 'False', 'RollingOut', `to be restarted: the stores on ${rollout.outdated.join(', ')}`);
   if (!areConductorsCurrent && placement.instances.length > 0)
     return condition(type, 'False', 'RollingOut', 'conductors are being started');
+  const behind = servers.wanted.filter(({ group, revision }) => {
+    const members = [...view[group.kind].members.values()];
+    return members.length > 0 && members.some((member) => member.revision !== revision || !member.isCurrent);
+  });
+  if (behind.length > 0)
+    return condition(
+      type,
+      'False',
+      'RollingOut',
+      `${behind.map(({ group }) => group.kind).join(', ')}: servers are being started`,
+    );
   return condition(type, 'True', 'UpToDate', 'everything runs what the spec says');
 }
 

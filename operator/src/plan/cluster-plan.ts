@@ -30,6 +30,36 @@ export interface StoreInstance {
   readonly image: string;
 }
 
+export type ServerKind = 'zookeeper' | 'mariadb';
+
+export interface ServerMember {
+  readonly ordinal: number;
+  /** Where its data lies; null: in a volume of a storage class. */
+  readonly place: { readonly node: string; readonly dataPath: string } | null;
+}
+
+/** Servers of one kind that the platform runs for the external engine. */
+export interface ServerGroup {
+  readonly kind: ServerKind;
+  readonly image: string;
+  /** As many as are wanted; those that no node could be found for are missing in `members`. */
+  readonly count: number;
+  readonly members: readonly ServerMember[];
+  /** Null: folders on nodes. */
+  readonly storageClassName: string | null;
+}
+
+export interface WantedServers {
+  readonly group: ServerGroup;
+  readonly revision: string;
+  /** False: what runs stays as it is. */
+  readonly mayChange: boolean;
+  /** The first one may found a cluster, because there has never been one. */
+  readonly mayFound: boolean;
+  /** "host/bits" of those who may connect, beside the servers themselves; null: nobody is kept from it. */
+  readonly clients: readonly string[] | null;
+}
+
 /** What daemons take over while they run. */
 export interface LiveSettings {
   readonly conductorLogLevel: string;
@@ -68,6 +98,8 @@ export interface ClusterPlan {
   readonly phase: Phase;
   readonly conductors: readonly Wanted<ConductorInstance>[];
   readonly stores: readonly Wanted<StoreInstance>[];
+  /** Managed servers of the external engine. */
+  readonly servers: readonly WantedServers[];
   readonly endpoints: readonly string[];
   readonly settings: LiveSettings;
   readonly budgets: readonly Budget[];

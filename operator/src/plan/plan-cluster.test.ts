@@ -188,7 +188,6 @@ test('an older image is refused, and nothing is touched', () => {
 test('what this version does not have is refused by name', () => {
   const cases = [
     [{ conductors: { count: 3 } }, 'conductors.count: 3 is not available in this version'],
-    [{ metadataEngine: 'external', zookeeper: {}, mariadb: {} }, 'metadataEngine: external is not available'],
     [{ networks: { replication: '10.1.0.0/16' } }, 'networks.replication is not available'],
   ] as const;
   for (const [patch, message] of cases) {

@@ -9,6 +9,7 @@ import { deletionRefusal } from './deletion.ts';
 import { refusalOf } from './refusals.ts';
 import { conductorRevision, storeRevision, type Hash } from './revision.ts';
 import { isInMaintenance, rolloutOf, type Rollout } from './rollout.ts';
+import { placeServers, type ServerPlacement } from './servers.ts';
 import { placeStores, type StorePlacement } from './stores.ts';
 import type { ClusterView } from './view.ts';
 
@@ -20,9 +21,10 @@ export function planCluster(view: ClusterView, hash: Hash): ClusterPlan {
   const deletion = view.isDeleting ? deletionRefusal(view) : null;
   if (view.isDeleting && deletion === null) return removal(view);
   const refusal = refusalOf(view);
-  const placement = placeConductors(view);
+  const servers = placeServers(view, hash);
+  const placement = servers.isExternal ? NOT_STARTED : placeConductors(view);
   const endpoints = placement.instances.map((each) => formatHostPort(each.address, each.port));
-  const stores = placeStores(view, endpoints);
+  const stores = servers.isExternal ? NO_STORES : placeStores(view, endpoints);
   const conductors = placement.instances.map((instance) => ({
     instance,
     revision: conductorRevision(hash, instance),
@@ -48,6 +50,7 @@ export function planCluster(view: ClusterView, hash: Hash): ClusterPlan {
     view,
     deletion,
     refusal,
+    servers,
     placement,
     stores,
     rollout,
@@ -61,6 +64,7 @@ export function planCluster(view: ClusterView, hash: Hash): ClusterPlan {
     phase,
     conductors,
     stores: wantedStores,
+    servers: servers.wanted,
     endpoints,
     settings: settingsOf(view),
     budgets: budgetsOf(findings.online, view.control !== null && view.control.degradedCount === 0),
@@ -71,11 +75,16 @@ export function planCluster(view: ClusterView, hash: Hash): ClusterPlan {
   };
 }
 
+/** Conductors of this version cannot use the external engine: its servers come up, and nothing that would need them. */
+const NOT_STARTED: ConductorPlacement = { instances: [], problem: null };
+const NO_STORES: StorePlacement = { instances: [], discover: [], problems: [], leftOver: [], wantedCount: 0 };
+
 /** What the conditions are made of. */
 export interface Findings {
   readonly view: ClusterView;
   readonly deletion: { readonly reason: string; readonly message: string } | null;
   readonly refusal: { readonly reason: string; readonly message: string } | null;
+  readonly servers: ServerPlacement;
   readonly placement: ConductorPlacement;
   readonly stores: StorePlacement;
   readonly rollout: Rollout;
@@ -139,6 +148,7 @@ function removal(view: ClusterView): ClusterPlan {
     phase: 'Deleting',
     conductors: [],
     stores: [],
+    servers: [],
     endpoints: [],
     settings: settingsOf(view),
     budgets: [],

@@ -9,8 +9,6 @@ export interface Refusal {
 /** Null: the spec can be realised. */
 export function refusalOf(view: ClusterView): Refusal | null {
   const { spec, control } = view;
-  if (spec.metadataEngine === 'external')
-    return notAvailable('metadataEngine: external', 'conductors keep their state themselves: say embedded');
   if (spec.conductors.count > 1) return notAvailable(`conductors.count: ${spec.conductors.count}`, 'one conductor serves; say 1');
   const { client, replication } = spec.networks;
   if (client !== undefined || replication !== undefined)

@@ -23,6 +23,16 @@ export interface WorkloadView {
   readonly isCurrent: boolean;
 }
 
+/** Managed servers of one kind, as the platform has them. */
+export interface ServersView {
+  /** By ordinal: the node that holds that server's data, for ever; null: none does. Volumes of a storage class are on no node. */
+  readonly nodes: readonly (string | null)[];
+  /** By ordinal. */
+  readonly members: ReadonlyMap<number, WorkloadView>;
+  /** They have been one cluster before: never again may one of them found another. */
+  readonly wasFounded: boolean;
+}
+
 /** What was found on a node's disks. */
 export interface Discovery {
   readonly devices: readonly DeviceReport[];
@@ -76,14 +86,18 @@ export interface ClusterView {
   readonly discovery: ReadonlyMap<string, Discovery>;
   /** By node: the store that ever ran there. */
   readonly storeUuids: ReadonlyMap<string, string>;
-  /** By ordinal: the node that holds that conductor's state, for ever. */
-  readonly conductorNodes: readonly string[];
+  /** By ordinal: the node that holds that conductor's state, for ever; null: none does. */
+  readonly conductorNodes: readonly (string | null)[];
   /** Nodes that have had a store. */
   readonly storeNodes: readonly string[];
   /** By ordinal. */
   readonly conductors: ReadonlyMap<number, WorkloadView>;
   /** By node. */
   readonly stores: ReadonlyMap<string, WorkloadView>;
+  readonly zookeeper: ServersView;
+  readonly mariadb: ServersView;
   /** Null: no conductor answers. */
   readonly control: ControlView | null;
 }
+
+export const NO_SERVERS: ServersView = { nodes: [], members: new Map(), wasFounded: false };

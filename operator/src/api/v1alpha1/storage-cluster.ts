@@ -9,7 +9,6 @@ import {
   object,
   oneOf,
   optional,
-  quantity,
   rule,
   string,
   transition,
@@ -17,28 +16,30 @@ import {
   type Infer,
 } from '../schema.ts';
 import { deviceSelector } from './devices.ts';
-import { ABSOLUTE_PATH, conditions, labels, NAME, nodeName, observedGeneration, resources, tolerations } from './parts.ts';
+import { mariadb, zookeeper } from './metadata-servers.ts';
+import {
+  ABSOLUTE_PATH,
+  clusterNameRule,
+  conditions,
+  IMAGE,
+  labels,
+  NAME,
+  nodeName,
+  observedGeneration,
+  resources,
+  tolerations,
+} from './parts.ts';
 
 /** What spec.deletion.confirmation has to say before a cluster with volumes goes. */
 export const DELETION_PHRASE = 'yes-destroy-all-volumes';
 
 const cidr = (description: string) =>
-  optional(
-    string(description, {
-      pattern: '^([0-9]{1,3}\\.){3}[0-9]{1,3}/([0-9]|[12][0-9]|3[0-2])$|^[0-9a-fA-F:]+/[0-9]{1,3}$',
-      maxLength: 50,
-    }),
-  );
+  string(description, {
+    pattern: '^([0-9]{1,3}\\.){3}[0-9]{1,3}/([0-9]|[12][0-9]|3[0-2])$|^[0-9a-fA-F:]+/[0-9]{1,3}$',
+    maxLength: 50,
+  });
 
 const port = (description: string, fallback: number) => defaulted(integer(description, { minimum: 1, maximum: 65535 }), fallback);
-
-const endpoints = (description: string) =>
-  optional(
-    list(description, string('HOST:PORT', { pattern: '^[^\\s:]+:[0-9]{1,5}$|^\\[[0-9a-fA-F:]+\\]:[0-9]{1,5}$' }), {
-      minItems: 1,
-      maxItems: 7,
-    }),
-  );
 
 const conductors = object('The control plane: one serves, the others stand by.', {
   count: defaulted(integer('How many; an odd number can agree.', { minimum: 1, maximum: 5 }), 1),
@@ -51,40 +52,6 @@ const conductors = object('The control plane: one serves, the others stand by.',
   ),
   logLevel: defaulted(oneOf('What conductors log; changed while they run.', ['debug', 'info', 'warn', 'error']), 'info'),
 });
-
-const zookeeper = withRules(
-  object('ZooKeeper, for the external engine: ours, or yours by its addresses.', {
-    replicas: defaulted(integer('Servers that the operator runs.', { minimum: 1, maximum: 7 }), 3),
-    endpoints: endpoints('Servers that you run.'),
-    image: optional(string('Image of the servers.', { minLength: 1, maxLength: 512 })),
-    storageClassName: optional(string('Class of their volumes; without one their data lies in the dataPath of the conductors.')),
-    storageSize: defaulted(quantity('Size of each volume.'), '8Gi'),
-    resources,
-  }),
-  rule(
-    'self.replicas % 2 == 1',
-    'zookeeper.replicas has to be odd: an even number tolerates no more failures',
-    (self) => self.replicas % 2 === 1,
-  ),
-);
-
-const mariadb = withRules(
-  object('MariaDB, for the external engine: ours, or yours by its addresses.', {
-    replicas: defaulted(integer('1, or 3 as a Galera cluster.', { minimum: 1, maximum: 3 }), 1),
-    endpoints: endpoints('Servers that you run.'),
-    credentialsSecret: optional(string('Secret with username and password, for servers that you run.', { pattern: NAME })),
-    image: optional(string('Image of the servers.', { minLength: 1, maxLength: 512 })),
-    storageClassName: optional(string('Class of their volumes; without one their data lies in the dataPath of the conductors.')),
-    storageSize: defaulted(quantity('Size of each volume.'), '20Gi'),
-    resources,
-  }),
-  rule('self.replicas != 2', 'mariadb.replicas is 1 or 3: two servers cannot outvote each other', (self) => self.replicas !== 2),
-  rule(
-    '!has(self.endpoints) || has(self.credentialsSecret)',
-    'mariadb.endpoints needs mariadb.credentialsSecret',
-    (self) => self.endpoints === undefined || self.credentialsSecret !== undefined,
-  ),
-);
 
 const override = withRules(
   object('What is different on one node.', {
@@ -144,7 +111,7 @@ const spec = withRules(
     image: string('Image of all daemons, with a tag or a digest.', {
       minLength: 1,
       maxLength: 512,
-      pattern: '^[a-zA-Z0-9][a-zA-Z0-9._/:-]*(:[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127}|@sha256:[0-9a-f]{64})$',
+      pattern: IMAGE,
     }),
     imagePullPolicy: defaulted(oneOf('When nodes pull it.', ['Always', 'IfNotPresent', 'Never']), 'IfNotPresent'),
     imagePullSecrets: optional(
@@ -163,8 +130,8 @@ const spec = withRules(
     stores,
     networks: defaulted(
       object('Networks of the nodes, where they have several.', {
-        client: cidr('Clients reach stores and conductors here.'),
-        replication: cidr('Stores reach each other here.'),
+        client: optional(cidr('Clients reach stores and conductors here.')),
+        replication: optional(cidr('Stores reach each other here.')),
       }),
       {},
     ),
@@ -172,6 +139,17 @@ const spec = withRules(
     security: defaulted(
       object('Who may do what.', {
         legacyClients: defaulted(boolean('Serve protocol version 1 clients, which carry no token.'), false),
+        networkPolicies: defaulted(
+          boolean('Make NetworkPolicies: only conductors and their peers may connect to managed ZooKeeper and MariaDB servers.'),
+          true,
+        ),
+        conductorNetworks: optional(
+          list(
+            "Where connections of conductors seem to come from, where the pod network does not show the nodes' own addresses.",
+            cidr('Network, such as 10.42.0.0/24.'),
+            { minItems: 1, maxItems: 32 },
+          ),
+        ),
       }),
       {},
     ),
@@ -221,7 +199,7 @@ const spec = withRules(
   ),
   rule(
     "self.metadataEngine == 'embedded' || (has(self.zookeeper) && has(self.mariadb))",
-    'metadataEngine: external needs zookeeper and mariadb; "{}" lets the operator run them',
+    'metadataEngine: external needs zookeeper and mariadb; "managed: {}" lets the operator run one',
     (self) => self.metadataEngine === 'embedded' || (self.zookeeper !== undefined && self.mariadb !== undefined),
   ),
   rule(
@@ -268,6 +246,7 @@ export const STORAGE_CLUSTER: Kind<StorageClusterSpec, StorageClusterStatus> = {
   plural: 'storageclusters',
   shortNames: ['pfcl'],
   description: 'A replicated block store on hosts of this Kubernetes cluster.',
+  name: clusterNameRule,
   spec,
   status,
   columns: [

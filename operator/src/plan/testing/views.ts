@@ -4,7 +4,7 @@ import { STORAGE_CLUSTER } from '../../api/v1alpha1/kinds.ts';
 import type { StorageClusterSpec } from '../../api/v1alpha1/storage-cluster.ts';
 import type { Json, JsonObject } from '@pureflash/datapath/base';
 import type { ClusterPlan } from '../cluster-plan.ts';
-import type { ClusterView, ControlView, NodeView, WorkloadView } from '../view.ts';
+import { NO_SERVERS, type ClusterView, type ControlView, type NodeView, type ServersView, type WorkloadView } from '../view.ts';
 
 /** Not a hash at all: tests read it. */
 export const plainHash = (text: string): string => {
@@ -71,6 +71,8 @@ export function viewOf(patch: Partial<ClusterView> = {}): ClusterView {
     storeNodes: [],
     conductors: new Map(),
     stores: new Map(),
+    zookeeper: NO_SERVERS,
+    mariadb: NO_SERVERS,
     control: null,
     ...patch,
   };
@@ -87,14 +89,28 @@ export function carriedOut(view: ClusterView, plan: ClusterPlan): ClusterView {
     if (mayChange) stores.set(instance.node, running(revision, instance.image));
   }
   const numbers = [...stores.keys()].map((name) => Number(name.slice(1)));
+  const isExternal = view.spec.metadataEngine === 'external';
   return {
     ...view,
-    wasMade: true,
+    zookeeper: serversOf(plan, 'zookeeper', view.zookeeper),
+    mariadb: serversOf(plan, 'mariadb', view.mariadb),
+    wasMade: !isExternal,
     conductorNodes: plan.conductors.map(({ instance }) => instance.node),
     storeNodes: [...stores.keys()],
     conductors,
     stores,
-    control: view.control ?? controlOf(numbers),
+    control: isExternal ? null : (view.control ?? controlOf(numbers)),
+  };
+}
+
+function serversOf(plan: ClusterPlan, kind: 'zookeeper' | 'mariadb', before: ServersView): ServersView {
+  const wanted = plan.servers.find(({ group }) => group.kind === kind);
+  if (wanted === undefined || !wanted.mayChange) return before;
+  const { members, image } = wanted.group;
+  return {
+    nodes: members.flatMap(({ place }) => (place === null ? [] : [place.node])),
+    members: new Map(members.map(({ ordinal }) => [ordinal, running(wanted.revision, image)])),
+    wasFounded: true,
   };
 }
 
