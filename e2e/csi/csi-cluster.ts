@@ -1,7 +1,10 @@
 // A cluster of child processes with a CSI driver on it: conductor, three stores, this machine's pfnbd, and the driver with controller and
 // node behind one socket. Used by `make csi-serve` and the suites of this folder. Unix sockets have short paths: so must the folder.
 import { mkdirSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join, resolve } from 'node:path';
+import { AttachClient } from '@pureflash/datapath/attach';
+import type { World } from '@pureflash/datapath/world';
 import { Daemon } from '../local/daemon.ts';
 import { LocalCluster } from '../local/local-cluster.ts';
 import { waitFor } from '../local/wait-for.ts';
@@ -66,24 +69,25 @@ export class CsiCluster {
   async start(): Promise<void> {
     await this.cluster.start();
     for (const daemon of [this.pfnbd, this.driver]) if (!daemon.isRunning) daemon.start();
-    await this.untilDriverServes();
+    for (const daemon of [this.pfnbd, this.driver]) await this.untilServing(daemon);
     await waitFor(`node ${this.nodeId} to be known`, PATIENCE_MS, async () => {
       const nodes = (await this.cluster.pfcli('list_node')) as readonly { name: string }[];
       return nodes.some(({ name }) => name === this.nodeId) ? true : null;
     });
   }
 
-  /** The driver and pfnbd of the latest start say that they serve. */
-  async untilDriverServes(): Promise<void> {
-    for (const [daemon, words] of [
-      [this.pfnbd, 'attaches volumes at'],
-      [this.driver, 'serves CSI at'],
-    ] as const) {
-      await waitFor(`${daemon.name} to serve`, PATIENCE_MS, async () => {
-        if (daemon.hasDied) throw new Error(`${daemon.name} ended; its log says:\n${daemon.logTail()}`);
-        return daemon.logTail(200).includes(words) ? true : null;
-      });
-    }
+  /** The latest start of the daemon has said that it serves. */
+  async untilServing(daemon: Daemon): Promise<void> {
+    await waitFor(`${daemon.name} to serve`, PATIENCE_MS, async () => {
+      if (daemon.hasDied) throw new Error(`${daemon.name} ended; its log says:\n${daemon.logTail()}`);
+      const socketPath = daemon === this.pfnbd ? this.pfnbdSocket : this.socketPath;
+      return (await canConnect(socketPath)) ? true : null;
+    });
+  }
+
+  /** pfnbd, as the driver asks it. */
+  attacher(world: World): AttachClient {
+    return new AttachClient(world, this.pfnbdSocket);
   }
 
   async stop(): Promise<void> {
@@ -96,4 +100,15 @@ export class CsiCluster {
     const words = Object.entries(flags).flatMap(([flag, value]) => [`--${flag}`, value]);
     return new Daemon(name, this.folder, [join(ROOT, program), ...words, ...further]);
   }
+}
+
+function canConnect(socketPath: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(socketPath);
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
+  });
 }

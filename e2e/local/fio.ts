@@ -2,7 +2,9 @@
 import { spawn } from 'node:child_process';
 
 export interface FioOptions {
-  readonly uri: string;
+  /** An NBD export, or `file`: a file or block device, past the page cache. */
+  readonly uri?: string;
+  readonly file?: string;
   /** fio's words: randwrite, randread, read, write. */
   readonly pattern: string;
   readonly blockSize?: string;
@@ -31,8 +33,9 @@ const EXTRA_PATIENCE_S = 60;
 export async function runFio(options: FioOptions): Promise<FioResult> {
   const args = [
     '--name=job',
-    '--ioengine=nbd',
-    `--uri=${options.uri}`,
+    ...(options.file === undefined
+      ? ['--ioengine=nbd', `--uri=${options.uri}`]
+      : ['--ioengine=libaio', '--direct=1', `--filename=${options.file}`]),
     `--rw=${options.pattern}`,
     `--bs=${options.blockSize ?? '4k'}`,
     `--iodepth=${options.depth ?? 32}`,

@@ -5,6 +5,7 @@ import { AttachService } from '../attach/attach-service.ts';
 import { FuseMapper } from '../attach/fuse/fuse-mapper.ts';
 import type { Mapper } from '../attach/mapper.ts';
 import { PFNBD } from '../attach/model.ts';
+import { NbdMapper } from '../attach/nbd/nbd-mapper.ts';
 import { ConductorClient } from '../api/conductor-client.ts';
 import { PUREFLASH_VERSION } from '../base/version.ts';
 import { conductorAddresses } from '../cli/conductor-flag.ts';
@@ -23,7 +24,7 @@ await runDaemon(PFNBD_COMMAND, async ({ flags }, log) => {
   const ending = new AbortController();
   const service = await AttachService.start(world, {
     stateFolder: flags.state,
-    mappers: mappersOf(world, flags.run, flags.mapper),
+    mappers: await openMappers(world, flags.run, flags.mapper),
     openVolume: ({ volume_name: name, attachment, read_only: isReadOnly }) =>
       openVolume(world, { name, attachment, isReadOnly, conductors, connections }),
   });
@@ -43,7 +44,11 @@ await runDaemon(PFNBD_COMMAND, async ({ flags }, log) => {
   };
 });
 
-function mappersOf(world: World, runFolder: string, kind: string): Mapper[] {
-  const all = [new FuseMapper(world, { folder: `${runFolder}/fuse` })];
-  return kind === 'auto' ? all : all.filter((mapper) => mapper.kind === kind);
+/** The kernel's own NBD client where there is one, else FUSE with a loop device. */
+async function openMappers(world: World, runFolder: string, kind: string): Promise<Mapper[]> {
+  const wants = (name: string): boolean => kind === 'auto' || kind === name;
+  const mappers: Mapper[] = [];
+  if (wants('nbd') && world.kernel !== undefined) mappers.push(await NbdMapper.open(world, { folder: `${runFolder}/nbd` }));
+  if (wants('fuse')) mappers.push(new FuseMapper(world, { folder: `${runFolder}/fuse` }));
+  return mappers;
 }
