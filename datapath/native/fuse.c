@@ -182,6 +182,27 @@ static napi_value duplicate_descriptor(napi_env env, napi_callback_info info) {
   return pf_number(env, fd < 0 ? -errno : fd);
 }
 
+// readNow(fd, bytes: Uint8Array, offset, length) -> how many, or -errno. For descriptors that do not block: the ring would wait in their place.
+static napi_value read_now(napi_env env, napi_callback_info info) {
+  size_t count = 4, size;
+  napi_value arguments[4];
+  napi_typedarray_type type;
+  void *data;
+  int32_t fd;
+  int64_t offset, length;
+  PF_CHECK(env, napi_get_cb_info(env, info, &count, arguments, NULL, NULL));
+  PF_CHECK(env, napi_get_value_int32(env, arguments[0], &fd));
+  PF_CHECK(env, napi_get_typedarray_info(env, arguments[1], &type, &size, &data, NULL, NULL));
+  PF_CHECK(env, napi_get_value_int64(env, arguments[2], &offset));
+  PF_CHECK(env, napi_get_value_int64(env, arguments[3], &length));
+  if (type != napi_uint8_array || offset < 0 || length < 0 || (uint64_t)offset + (uint64_t)length > size) {
+    napi_throw_range_error(env, NULL, "readNow: a range of a Uint8Array is wanted");
+    return NULL;
+  }
+  ssize_t result = read(fd, (uint8_t *)data + offset, (size_t)length);
+  return pf_number(env, result < 0 ? -errno : (double)result);
+}
+
 // A descriptor watched by libuv's own loop, for worlds without a ring.
 struct watch {
   uv_poll_t poll;
@@ -272,5 +293,6 @@ bool pf_register_fuse(napi_env env, napi_value exports) {
          pf_define(env, exports, "loopClear", loop_clear, NULL) && pf_define(env, exports, "loopKeep", loop_keep, NULL) &&
          pf_define(env, exports, "pidfdOpen", pidfd_open_, NULL) && pf_define(env, exports, "pidfdGetFd", pidfd_get_fd, NULL) &&
          pf_define(env, exports, "duplicateDescriptor", duplicate_descriptor, NULL) &&
+         pf_define(env, exports, "readNow", read_now, NULL) &&
          pf_define(env, exports, "watchReadable", watch_readable, NULL) && pf_define(env, exports, "endWatch", end_watch, NULL);
 }

@@ -23,8 +23,11 @@ export interface FuseChannel {
   /** Takes no further requests for now, but for those that are being read. */
   pause(): void;
   resume(): void;
-  /** One whole reply; the memory is the channel's until `done`. An error means that nobody waits for the reply any more. */
-  send(memoryOffset: number, length: number, done: Completion): void;
+  /**
+   * One whole reply; the memory is the channel's until `done`. An error means that nobody waits for the reply any more. `done` may come late,
+   * with the next event, unless it is awaited.
+   */
+  send(memoryOffset: number, length: number, done: Completion, isAwaited?: boolean): void;
   /** Takes no further requests for good; resolves when all that were read have been handed over. */
   stop(): Promise<void>;
   /** Lets go of the connection, which lives on while a holder has it. Replies not yet sent are dropped. Idempotent. */

@@ -238,7 +238,7 @@ export class FuseServer implements FuseHandler, RecordOwner {
     const length = HEAD + writeBody(record.reply + HEAD);
     record.writeHead(this.#memory.view, record.reply, length, -code);
     const answer = new CompletionPromise();
-    this.#channel.send(record.reply, length, answer);
+    this.#channel.send(record.reply, length, answer, true);
     const result = await answer.done;
     this.#recycle(record);
     return result;

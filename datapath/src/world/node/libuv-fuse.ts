@@ -1,15 +1,16 @@
 // A FUSE connection without io_uring: libuv watches the descriptor, and each event reads one request with a plain system call, which
 // never waits. Replies are written at once. Slower than the ring (two calls and one round of the loop a request), and simple.
-import { readSync, writeSync } from 'node:fs';
+import { writeSync } from 'node:fs';
 import type { Turn, TurnTask } from '../clock.ts';
 import { EIO, type Completion } from '../completion.ts';
 import { FUSE_HEAD_BYTES, FUSE_PAYLOAD_BYTES, type FuseHandler } from '../fuse.ts';
 import type { IoMemory } from '../memory.ts';
 import { closeDescriptor, type OwnedFuseChannel } from './fuse-descriptor.ts';
 import { nativeError, type NativeFuse, type NativeWatch } from './native-addon.ts';
-import { errnoOf, systemCodeOf, toPfError } from './system-error.ts';
+import { errnoOf, toPfError } from './system-error.ts';
 
-const RETRIED = new Set(['EAGAIN', 'EINTR', 'ENOENT']);
+/** EAGAIN, EINTR, ENOENT: a request that was taken back. */
+const RETRIED = new Set([-11, -4, -2]);
 
 export class LibuvFuseChannel implements OwnedFuseChannel, TurnTask {
   readonly fd: number;
@@ -101,19 +102,12 @@ export class LibuvFuseChannel implements OwnedFuseChannel, TurnTask {
       this.#memory.whenSlotFree(FUSE_PAYLOAD_BYTES, this);
       return;
     }
-    let isKept = false;
-    try {
-      const length = readSync(this.fd, this.#memory.bytes, slot - FUSE_HEAD_BYTES, FUSE_HEAD_BYTES + FUSE_PAYLOAD_BYTES, null);
-      isKept = this.#handler!.takeRequest(slot, length);
-    } catch (error) {
-      if (systemCodeOf(error) === '') throw error;
-      if (!RETRIED.has(systemCodeOf(error))) {
-        this.#isStopped = true;
-        this.#endWatch();
-        this.#handler!.channelEnded();
-      }
-    } finally {
-      if (!isKept) this.#memory.releaseSlot(slot);
-    }
+    const length = this.#addon.readNow(this.fd, this.#memory.bytes, slot - FUSE_HEAD_BYTES, FUSE_HEAD_BYTES + FUSE_PAYLOAD_BYTES);
+    const isKept = length > 0 && this.#handler!.takeRequest(slot, length);
+    if (!isKept) this.#memory.releaseSlot(slot);
+    if (length > 0 || RETRIED.has(length)) return;
+    this.#isStopped = true;
+    this.#endWatch();
+    this.#handler!.channelEnded();
   }
 }

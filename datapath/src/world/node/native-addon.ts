@@ -77,6 +77,8 @@ export interface NativeFuse {
   loopClear(fd: number): Promise<number>;
   loopKeep(fd: number): Promise<number>;
   duplicateDescriptor(fd: number): number;
+  /** Bytes read, or -errno; for descriptors that do not block. */
+  readNow(fd: number, bytes: Uint8Array, offset: number, length: number): number;
   pidfdOpen(pid: number): number;
   pidfdGetFd(pidfd: number, fdThere: number): number;
   /** Called in every turn of libuv's loop in which the descriptor is readable, until endWatch. */

@@ -102,7 +102,7 @@ function openRingPorts(addon: LoadedAddon, memoryBytes: number, busyPollUs: numb
       ring.removeTurns(turn);
       ring.release();
     };
-    const makeFuseChannel = (fd: number): OwnedFuseChannel => new RingFuseChannel(fd, { ring, turn, ...mapping });
+    const makeFuseChannel = (fd: number): OwnedFuseChannel => new RingFuseChannel(fd, { ring, addon, turn, ...mapping });
     return { ports: 'io_uring', turn, memory: mapping.memory, network, disks, makeFuseChannel, close };
   } catch (error) {
     ring.release();

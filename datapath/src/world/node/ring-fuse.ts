@@ -1,26 +1,30 @@
-// A FUSE connection on the ring. Asleep it is one poll and no memory; when requests are there, a batch of reads takes them, as
-// many as the last one found and up to twice that. The descriptor does not block: a read that finds nothing says so.
+// A FUSE connection on the ring. Asleep it is one poll and no memory; when requests are there they are read one after the other until
+// there is none, with plain calls on a descriptor that does not block (a read on the ring would wait in its place and hold its
+// memory). Replies leave through the ring, all those of a turn in one submission.
 //
-//   polling --readable--> reading a batch --all have answered--> polling
+//   polling --readable--> reading --none left, or enough for a turn--> polling
 //      \--pause(), stop()--> idle --resume()--> polling;   no memory: idle until a slot is free
 import type { Turn } from '../clock.ts';
 import type { Completion } from '../completion.ts';
 import { FUSE_HEAD_BYTES, FUSE_PAYLOAD_BYTES, type FuseHandler } from '../fuse.ts';
 import type { ArenaMapping } from './arena-mapping.ts';
 import { closeDescriptor, type OwnedFuseChannel } from './fuse-descriptor.ts';
-import { OP_POLL_ADD, OP_READ, OP_WRITE, type Ring, type RingOperation } from './ring.ts';
+import type { NativeFuse } from './native-addon.ts';
+import { OP_POLL_ADD, OP_WRITE, type Ring, type RingOperation } from './ring.ts';
 
 const POLLIN = 1;
 const EINTR = 4;
 const ENOENT = 2;
 const EAGAIN = 11;
 const ECANCELED = 125;
-const MAX_BATCH = 8;
+/** Requests read in one go; the device and the replies want their turn. */
+const MAX_READS = 32;
 /** Completions of replies up to this long need not wake the thread. */
 const QUIET_BYTES = 16 * 1024 + 16;
 
 export interface FuseSurroundings extends ArenaMapping {
   readonly ring: Ring;
+  readonly addon: NativeFuse;
   readonly turn: Turn;
 }
 
@@ -28,14 +32,10 @@ export class RingFuseChannel implements OwnedFuseChannel, RingOperation {
   readonly fd: number;
   readonly #surroundings: FuseSurroundings;
   readonly #pollIndex: number;
-  readonly #reads: ReadOperation[] = [];
   readonly #idleSends: SendOperation[] = [];
   #sends = 0;
   #handler: FuseHandler | null = null;
   #isPolling = false;
-  #readsInFlight = 0;
-  #batch = 1;
-  #found = 0;
   #isPaused = false;
   #isStopping = false;
   #isWaitingForSlot = false;
@@ -64,12 +64,12 @@ export class RingFuseChannel implements OwnedFuseChannel, RingOperation {
     this.#poll();
   }
 
-  send(memoryOffset: number, length: number, done: Completion): void {
+  send(memoryOffset: number, length: number, done: Completion, isAwaited = false): void {
     this.#sends += 1;
     const operation = this.#idleSends.pop() ?? new SendOperation(this, this.#surroundings.ring);
     operation.done = done;
     const { ring, addressLow, addressHigh } = this.#surroundings;
-    const isQuiet = length <= QUIET_BYTES && !this.#isStopping;
+    const isQuiet = length <= QUIET_BYTES && !isAwaited;
     ring.push(OP_WRITE, this.fd, 0, addressLow + memoryOffset, addressHigh, length, 0, operation.index, 0, 0, 0, isQuiet);
   }
 
@@ -78,7 +78,7 @@ export class RingFuseChannel implements OwnedFuseChannel, RingOperation {
     if (!this.#isStopping) this.#surroundings.ring.heed();
     this.#isStopping = true;
     if (this.#isPolling) this.#surroundings.ring.cancel(this.#pollIndex);
-    if (!this.#isTaking) return;
+    if (!this.#isPolling) return;
     await new Promise<void>((resolve) => this.#whenQuiet.push(resolve));
   }
 
@@ -90,7 +90,6 @@ export class RingFuseChannel implements OwnedFuseChannel, RingOperation {
     if (this.#sends > 0) await new Promise<void>((resolve) => this.#whenQuiet.push(resolve));
     ring.unheed();
     ring.unregister(this.#pollIndex);
-    for (const read of this.#reads) ring.unregister(read.index);
     for (const operation of this.#idleSends) ring.unregister(operation.index);
     await closeDescriptor(this.fd);
   }
@@ -100,7 +99,7 @@ export class RingFuseChannel implements OwnedFuseChannel, RingOperation {
     this.#isPolling = false;
     if (this.#isStopping) this.#settle();
     else if (result === -ECANCELED) this.#poll();
-    else if (!this.#isPaused) this.#readBatch();
+    else if (!this.#isPaused) this.#read();
   }
 
   /** A slot may be free. */
@@ -110,81 +109,45 @@ export class RingFuseChannel implements OwnedFuseChannel, RingOperation {
     else this.#poll();
   }
 
-  readDone(operation: ReadOperation, result: number): void {
-    this.#readsInFlight -= 1;
-    if (result > 0) {
-      this.#found += 1;
-      if (this.#handler!.takeRequest(operation.slot, result)) operation.slot = 0;
-    } else if (result === -EINTR || result === -ENOENT) this.#found += 1;
-    else if (result !== -EAGAIN && result !== -ECANCELED) this.#hasEnded = true;
-    if (this.#readsInFlight === 0) this.#batchDone();
-  }
-
   sendDone(operation: SendOperation): void {
     this.#sends -= 1;
     this.#idleSends.push(operation);
     if (this.#isStopping) this.#settle();
   }
 
-  get #isTaking(): boolean {
-    return this.#isPolling || this.#readsInFlight > 0;
-  }
-
   #poll(): void {
-    if (this.#isTaking || this.#isPaused || this.#isStopping || this.#hasEnded || this.#isWaitingForSlot) return;
+    if (this.#isPolling || this.#isPaused || this.#isStopping || this.#hasEnded || this.#isWaitingForSlot) return;
     this.#isPolling = true;
     this.#surroundings.ring.push(OP_POLL_ADD, this.fd, 0, 0, 0, 0, POLLIN, this.#pollIndex, 0, 0, 0);
   }
 
-  #readBatch(): void {
-    const { ring, memory, addressLow, addressHigh } = this.#surroundings;
-    this.#found = 0;
-    for (let at = 0; at < this.#batch; at += 1) {
-      const slot = memory.acquireSlot(FUSE_PAYLOAD_BYTES);
-      if (slot === 0) break;
-      const read = (this.#reads[at] ??= new ReadOperation(this, ring));
-      read.slot = slot;
-      this.#readsInFlight += 1;
-      const address = addressLow + slot - FUSE_HEAD_BYTES;
-      ring.push(OP_READ, this.fd, 0, address, addressHigh, FUSE_HEAD_BYTES + FUSE_PAYLOAD_BYTES, 0, read.index, 0, 0, 0);
+  #read(): void {
+    const { addon, memory } = this.#surroundings;
+    let slot = 0;
+    for (let left = MAX_READS; left > 0 && !this.#isPaused && !this.#isStopping; left -= 1) {
+      if (slot === 0) slot = memory.acquireSlot(FUSE_PAYLOAD_BYTES);
+      if (slot === 0) return this.#awaitSlot();
+      const result = addon.readNow(this.fd, memory.bytes, slot - FUSE_HEAD_BYTES, FUSE_HEAD_BYTES + FUSE_PAYLOAD_BYTES);
+      if (result === -EINTR || result === -ENOENT) continue;
+      if (result <= 0) {
+        this.#hasEnded = result !== -EAGAIN;
+        break;
+      }
+      if (this.#handler!.takeRequest(slot, result)) slot = 0;
     }
-    this.#batch = Math.max(1, this.#readsInFlight);
-    if (this.#readsInFlight > 0) return;
-    this.#isWaitingForSlot = true;
-    memory.whenSlotFree(FUSE_PAYLOAD_BYTES, this);
-  }
-
-  #batchDone(): void {
-    for (const read of this.#reads) {
-      if (read.slot !== 0) this.#surroundings.memory.releaseSlot(read.slot);
-      read.slot = 0;
-    }
-    this.#batch = this.#found === this.#batch ? Math.min(2 * this.#batch, MAX_BATCH) : Math.max(1, this.#found);
-    if (this.#hasEnded) {
-      this.#settle();
-      this.#handler!.channelEnded();
-    } else if (this.#isStopping) this.#settle();
+    if (slot !== 0) memory.releaseSlot(slot);
+    if (this.#hasEnded) this.#handler!.channelEnded();
     else this.#poll();
   }
 
+  #awaitSlot(): void {
+    this.#isWaitingForSlot = true;
+    this.#surroundings.memory.whenSlotFree(FUSE_PAYLOAD_BYTES, this);
+  }
+
   #settle(): void {
-    if (this.#isTaking || (this.#isClosed && this.#sends > 0)) return;
+    if (this.#isPolling || (this.#isClosed && this.#sends > 0)) return;
     for (const resolve of this.#whenQuiet.splice(0)) resolve();
-  }
-}
-
-class ReadOperation implements RingOperation {
-  readonly index: number;
-  slot = 0;
-  readonly #channel: RingFuseChannel;
-
-  constructor(channel: RingFuseChannel, ring: Ring) {
-    this.#channel = channel;
-    this.index = ring.register(this);
-  }
-
-  ringDone(result: number): void {
-    this.#channel.readDone(this, result);
   }
 }
 
