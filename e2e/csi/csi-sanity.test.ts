@@ -25,9 +25,9 @@ test.after(async () => {
 });
 
 async function sanity(accessType: 'mount' | 'block'): Promise<SanityReport> {
-  const { kubeletFolder } = cluster;
+  const { kubeletFolder, socketPath } = cluster.node;
   return runCsiSanity({
-    endpoint: cluster.socketPath,
+    endpoint: socketPath,
     folder: join(folder, `sanity-${accessType}`),
     mountDir: join(kubeletFolder, `${accessType}-target`),
     stagingDir: join(kubeletFolder, `${accessType}-stage`),

@@ -1,8 +1,9 @@
 // `make csi-serve SOCKET=PATH`: a cluster of three stores on this machine with the CSI driver, controller and node in one, at that socket,
 // until Ctrl-C. Any CSI client can be pointed at it. Nothing is left but the folder.
-import { mkdtempSync, rmSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { mkdtempSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import { ownSubnet } from '../local/local-cluster.ts';
+import { removeWithDevices } from './clean-up.ts';
 import { CsiCluster } from './csi-cluster.ts';
 
 const socketPath = resolve(
@@ -14,7 +15,7 @@ const cluster = new CsiCluster({
   subnet: ownSubnet(),
   socketPath,
   // Where clients of all kinds put their mounts.
-  kubeletFolders: [join(folder, 'kubelet'), '/tmp', dirname(socketPath)],
+  kubeletFolders: ['/tmp', dirname(socketPath)],
 });
 const interrupted = new Promise<void>((done) => {
   process.once('SIGINT', () => done());
@@ -25,11 +26,9 @@ try {
   if (isUp) {
     console.log(`a CSI driver on a cluster of three stores, controller and node in one:`);
     console.log(`  endpoint   unix://${socketPath}`);
-    console.log(
-      `  node       ${cluster.nodeId}; volumes are mounted below ${cluster.kubeletFolder}, /tmp or ${dirname(socketPath)}`,
-    );
+    console.log(`  node       ${cluster.node.id}; volumes may be mounted below /tmp or ${dirname(socketPath)}`);
     console.log(`  look       npx pfcli list_volume --conductor ${cluster.cluster.conductorAddress}`);
-    console.log(`  logs       ${folder}/*.log`);
+    console.log(`  logs       ${folder}/*.log, ${folder}/node-1/*.log`);
     console.log('Ctrl-C ends it and removes its data.');
     await interrupted;
   }
@@ -38,5 +37,5 @@ try {
   process.exitCode = 1;
 } finally {
   await cluster.stop();
-  rmSync(folder, { recursive: true, force: true });
+  removeWithDevices(folder);
 }

@@ -19,7 +19,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { openNodeWorld } from '@pureflash/datapath/world';
 import type { RpcError } from '../../csi/src/rpc/status.ts';
-import { capabilityOf, Walker, type Claim } from '../../csi/src/walker.ts';
+import { capabilityOf, type Claim } from '../../csi/src/walker.ts';
 import { ownSubnet } from '../local/local-cluster.ts';
 import { sayWhy } from '../local/say-why.ts';
 import { holdersBelow, loopsBelow, mountsBelow, removeWithDevices } from './clean-up.ts';
@@ -31,9 +31,8 @@ const MiB = 1024 ** 2;
 const folder = mkdtempSync('/tmp/pf-driver-');
 const cluster = new CsiCluster({ folder, subnet: ownSubnet() });
 const world = await openNodeWorld({ ports: 'libuv', memoryBytes: 4 * MiB });
-const { clock, files } = world;
-const { socketPath, nodeId, kubeletFolder } = cluster;
-const walker = new Walker({ clock, files, socketPath, nodeId, kubeletFolder });
+const { id: nodeId, kubeletFolder } = cluster.node;
+const walker = cluster.node.walker(world);
 const { controller, node } = walker;
 
 test.before(sayWhy(() => cluster.start()));
@@ -112,7 +111,6 @@ test('a filesystem grows while it is mounted; what is asked for again is done', 
 });
 
 test('one node writes a volume at a time, readers see it beside the writer, and a volume in use stays', async () => {
-  await cluster.cluster.pfcli('list_node');
   const claim = claimOf('shared', null);
   await walker.create(claim);
   const volumeCapability = capabilityOf(claim);
@@ -141,7 +139,7 @@ test('a number from before a detach opens nothing any more', async () => {
   const { publishContext } = await controller.controllerPublishVolume({ volumeId: 'fenced', nodeId, volumeCapability });
   await controller.controllerUnpublishVolume({ volumeId: 'fenced', nodeId });
   const stagingTargetPath = join(kubeletFolder, 'fenced-stage');
-  await files.makeFolder(stagingTargetPath);
+  await world.files.makeFolder(stagingTargetPath);
   const staging = { volumeId: 'fenced', publishContext, stagingTargetPath, volumeCapability };
   assert.match(await refusal(node.nodeStageVolume(staging)), /^FAILED_PRECONDITION: .*attachment 1 of volume "fenced" is over/);
   await walker.delete('fenced');
@@ -209,7 +207,7 @@ test('a hundred hostile requests: each gets a clean refusal or does nothing, and
   const claim = claimOf('target');
   const walked = await walker.use(claim, await walker.create(claim));
   symlinkSync('/etc', join(kubeletFolder, 'link'));
-  const pid = cluster.driver.pid;
+  const pid = cluster.node.driver.pid;
   const statuses = new Map<string, number>();
   const requests = hostileRequests({ controller, node, walked, nodeId, kubeletFolder });
   assert.ok(requests.length >= 100, `${requests.length} requests`);
@@ -223,8 +221,8 @@ test('a hundred hostile requests: each gets a clean refusal or does nothing, and
   process.stdout.write(
     `${requests.length} hostile requests: ${[...statuses].map(([status, count]) => `${status} ${count}`).join(', ')}\n`,
   );
-  assert.is(cluster.driver.pid, pid);
-  assert.is(cluster.driver.isRunning, true);
+  assert.is(cluster.node.driver.pid, pid);
+  assert.is(cluster.node.driver.isRunning, true);
   const { volumeCondition } = await node.nodeGetVolumeStats({ volumeId: 'target', volumePath: walked.targetPath });
   assert.is(volumeCondition!.abnormal, false, 'the volume that is in use has not noticed');
   await walker.release(walked);

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { openNodeWorld } from '@pureflash/datapath/world';
-import { Walker, type Claim, type WalkedVolume } from '../../csi/src/walker.ts';
+import type { Claim, WalkedVolume } from '../../csi/src/walker.ts';
 import type { Daemon } from '../local/daemon.ts';
 import { runFio, type FioResult } from '../local/fio.ts';
 import { ownSubnet } from '../local/local-cluster.ts';
@@ -26,9 +26,7 @@ const CLAIM: Claim = { name: 'load', sizeBytes: 512 * 1024 ** 2, fsType: 'xfs' }
 const folder = mkdtempSync('/tmp/pf-kills-');
 const cluster = new CsiCluster({ folder, subnet: ownSubnet() });
 const world = await openNodeWorld({ ports: 'libuv', memoryBytes: 4 * 1024 ** 2 });
-const { clock, files } = world;
-const { socketPath, nodeId, kubeletFolder } = cluster;
-const walker = new Walker({ clock, files, socketPath, nodeId, kubeletFolder });
+const walker = cluster.node.walker(world);
 let walked: WalkedVolume;
 
 test.before(
@@ -46,7 +44,7 @@ test.after(async () => {
 });
 
 test(`${PLUGIN_DEATHS} deaths of the plugin under load: no error, and every call is answered again`, async () => {
-  const { driver } = cluster;
+  const { driver } = cluster.node;
   const { result, deaths } = await loadWhile(async () => {
     await die(driver);
     const { volumeCondition } = await walker.node.nodeGetVolumeStats({
@@ -61,7 +59,7 @@ test(`${PLUGIN_DEATHS} deaths of the plugin under load: no error, and every call
 test(`${PFNBD_DEATHS} deaths of pfnbd under load: no error, the stall is bounded, the device is the same`, async () => {
   const before = await attached();
   const { result, deaths } = await loadWhile(async () => {
-    await die(cluster.pfnbd);
+    await die(cluster.node.pfnbd);
     await waitFor('pfnbd to serve the volume again', STALL_MS_MAX, async () =>
       (await attached()).state === 'SERVING' ? true : null,
     );
@@ -72,7 +70,7 @@ test(`${PFNBD_DEATHS} deaths of pfnbd under load: no error, the stall is bounded
 });
 
 test('an orderly end of pfnbd hands the device over: no error, a short stall', async () => {
-  const { pfnbd } = cluster;
+  const { pfnbd } = cluster.node;
   const { result, deaths } = await loadWhile(async () => {
     assert.is(await pfnbd.stop(), 'exit 0', pfnbd.logTail());
     pfnbd.start();
@@ -94,7 +92,7 @@ test('the volume goes as it should after all that, and leaves nothing', async ()
 async function die(daemon: Daemon): Promise<void> {
   await daemon.kill();
   daemon.start();
-  await cluster.untilServing(daemon);
+  await cluster.node.untilServing(daemon);
 }
 
 /** Checked random writes for as long as `harm` is done `times`; resolves with what fio saw. */
@@ -119,7 +117,7 @@ async function loadWhile(harm: () => Promise<void>, times: number): Promise<{ re
 }
 
 async function attached(): Promise<{ readonly state: string; readonly device: string }> {
-  const [volume] = await cluster.attacher(world).list();
+  const [volume] = await cluster.node.attacher(world).list();
   return volume!;
 }
 
