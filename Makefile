@@ -1,6 +1,6 @@
 # The one front door. Every target works from a clean clone: what it needs is set up first.
 .DEFAULT_GOAL := help
-.PHONY: help setup check test full fast run clean-run e2e kube images sim mutants bench coverage generate format clean
+.PHONY: help setup check test full fast run clean-run e2e kube csi-serve images sim mutants bench coverage generate format clean
 MAKEFLAGS += --no-print-directory
 
 NODE := node_modules/.bin/node
@@ -10,7 +10,7 @@ export NODE_COMPILE_CACHE ?= $(CURDIR)/build/compile-cache
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo '  Variables: ONLY=nbd,volume (part of a path)  JOBS=2  PF_PORTS=io_uring|libuv  SEED=n  SEEDS=n FROM=n  ONCE=1'
+	@echo '  Variables: ONLY=nbd,volume (part of a path)  JOBS=2  PF_PORTS=io_uring|libuv  SEED=n  SEEDS=n FROM=n  ONCE=1  SOCKET=path'
 
 setup: ## npm packages, native addon and, as root, the Debian packages of the peers
 	@sh e2e/run/setup.sh $(if $(filter setup,$(MAKECMDGOALS)),retry)
@@ -42,6 +42,9 @@ e2e: setup ## the suites on real Kubernetes, the long ones too (ONLY=... narrows
 
 kube: setup ## a Kubernetes cluster of one node on this machine, until Ctrl-C (as root; ONCE=1: run a pod and exit)
 	@ONCE='$(ONCE)' $(NODE) e2e/kube/make-kube.ts
+
+csi-serve: setup ## a CSI driver on a local cluster of three stores, at SOCKET=PATH, until Ctrl-C (as root)
+	@SOCKET='$(SOCKET)' $(NODE) e2e/csi/csi-serve.ts
 
 images: setup ## bundles of the programs, and container images of them where an engine answers (REGISTRY=host/path)
 	@REGISTRY='$(REGISTRY)' $(NODE) images/make-images.ts

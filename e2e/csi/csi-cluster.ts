@@ -22,6 +22,13 @@ export interface CsiClusterOptions {
   readonly kubeletFolders?: readonly string[];
 }
 
+/** A cluster as its nodes need it. */
+export interface ClusterAtHand {
+  readonly folder: string;
+  readonly conductorAddress: string;
+  pfcli(...words: string[]): Promise<unknown>;
+}
+
 /** What a machine that uses volumes runs: pfnbd, and the driver. */
 export class CsiNode {
   readonly id: string;
@@ -31,14 +38,10 @@ export class CsiNode {
   readonly pfnbdSocket: string;
   /** Below it volumes may be mounted. */
   readonly kubeletFolder: string;
-  readonly #cluster: LocalCluster;
+  readonly #cluster: ClusterAtHand;
 
-  constructor(
-    cluster: LocalCluster,
-    id: string,
-    options: { readonly mode: 'node' | 'all' } & Pick<CsiClusterOptions, 'socketPath' | 'kubeletFolders'>,
-  ) {
-    const folder = join(cluster.folder, id);
+  constructor(cluster: ClusterAtHand, id: string, options: { readonly mode: 'node' | 'all' } & Partial<CsiClusterOptions>) {
+    const folder = options.folder ?? join(cluster.folder, id);
     const { conductorAddress } = cluster;
     this.#cluster = cluster;
     this.id = id;
