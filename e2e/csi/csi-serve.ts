@@ -10,12 +10,13 @@ const socketPath = resolve(
   process.env['SOCKET'] === undefined || process.env['SOCKET'] === '' ? 'build/csi.sock' : process.env['SOCKET'],
 );
 const folder = mkdtempSync('/tmp/pf-csi-');
+/** Where clients of all kinds put their mounts. */
+const mountable = [...new Set(['/tmp', dirname(socketPath)])];
 const cluster = new CsiCluster({
   folder,
   subnet: ownSubnet(),
   socketPath,
-  // Where clients of all kinds put their mounts.
-  kubeletFolders: ['/tmp', dirname(socketPath)],
+  kubeletFolders: mountable,
 });
 const interrupted = new Promise<void>((done) => {
   process.once('SIGINT', () => done());
@@ -26,7 +27,7 @@ try {
   if (isUp) {
     console.log(`a CSI driver on a cluster of three stores, controller and node in one:`);
     console.log(`  endpoint   unix://${socketPath}`);
-    console.log(`  node       ${cluster.node.id}; volumes may be mounted below /tmp or ${dirname(socketPath)}`);
+    console.log(`  node       ${cluster.node.id}; volumes may be mounted below ${mountable.join(' or ')}`);
     console.log(`  look       npx pfcli list_volume --conductor ${cluster.cluster.conductorAddress}`);
     console.log(`  logs       ${folder}/*.log, ${folder}/node-1/*.log`);
     console.log('Ctrl-C ends it and removes its data.');
