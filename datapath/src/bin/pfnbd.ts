@@ -21,6 +21,7 @@ await runDaemon(PFNBD_COMMAND, async ({ flags }, log) => {
   const { node, connections, busyPollUs, socket: socketPath } = flags;
   const conductors = conductorAddresses(flags.conductor, process.env);
   const world = await openApiWorld(tokenFileOf(flags.tokenFile, process.env), { busyPollUs, log });
+  for (const lack of world.kernel?.guardMemory() ?? []) log.warn(`under memory pressure this process is less safe: ${lack}`);
   const ending = new AbortController();
   const service = await AttachService.start(world, {
     stateFolder: flags.state,

@@ -28,6 +28,11 @@ export interface Kernel {
    * Hears a multicast group of generic netlink, by its number. Empty bytes: announcements were lost. Does not keep the process alive.
    */
   listenNetlink(group: number, onMessages: (bytes: Uint8Array) => void): NetlinkListener;
+  /**
+   * For a process that serves a block device of this machine: its I/O memory stays in place, and what it allocates waits for no
+   * device. Answers what could not be had, in words.
+   */
+  guardMemory(): readonly string[];
   /** One write to a file that is there, as in /sys. Errors: NOT_FOUND, INVALID_ARGUMENT, PERMISSION_DENIED. */
   writeAttribute(path: string, text: string): Promise<void>;
 }

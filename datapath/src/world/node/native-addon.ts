@@ -61,6 +61,8 @@ export interface NativeKernel {
     timeoutMs: number,
   ): Promise<ArrayBuffer | number>;
   writeAttribute(path: string, text: string): Promise<number>;
+  setIoFlusher(): number;
+  lockMemory(buffer: ArrayBuffer): number;
   openNetlinkGroup(id: number, onBytes: (bytes: ArrayBuffer) => void): NativeGroup | number;
   closeNetlinkGroup(group: NativeGroup): void;
 }

@@ -9,6 +9,7 @@ import { isSameProcess, type ProcessIdentity } from '../processes.ts';
 import { closeDescriptor, type OwnedFuseChannel } from './fuse-descriptor.ts';
 import { findBuilt, nativeError, type NativeFuse } from './native-addon.ts';
 import { readIdentity } from './process-stat.ts';
+import { leaveCgroup } from './holder-cgroup.ts';
 import { systemCodeOf, toPfError } from './system-error.ts';
 
 const DEVICE = '/dev/fuse';
@@ -103,6 +104,8 @@ export class NodeFuse implements Fuse {
     }
     const identity = readIdentity(child.pid!, true);
     child.unref();
+    const groups = process.env['PF_HOLDER_CGROUPS'];
+    if (groups !== undefined) await leaveCgroup(child.pid!, groups);
     if (identity === null) throw new PfError('IO_ERROR', `cannot hold a FUSE connection: ${program} ended at once`);
     return identity;
   }

@@ -62,6 +62,18 @@ test('what the kernel refuses comes as an acknowledgement with an errno', () =>
     assert.is(bytes.readInt32LE(16), -2);
   }));
 
+test('guardMemory() locks I/O memory where it may, and says what it may not', () =>
+  inWorld(async ({ kernel, memory }) => {
+    memory.bytes.fill(1, 0, 2 * 1024 * 1024);
+    const lacks = kernel!.guardMemory();
+    for (const lack of lacks)
+      assert.match(lack, /^(allocations may wait for devices|I\/O memory may be paged out) \(E[A-Z]+: CAP_/);
+    if (!lacks.some((lack) => lack.startsWith('I/O memory'))) {
+      const locked = /^VmLck:\s+(\d+) kB/m.exec(readFileSync('/proc/self/status', 'utf8'))![1];
+      assert.ok(Number(locked) > 1024, `${locked} kB are locked`);
+    }
+  }));
+
 test('writeAttribute() writes to files that are there', () =>
   inWorld(async ({ kernel }) => {
     const path = join(folder, 'attribute');

@@ -1,4 +1,5 @@
 // The kernel port over the native addon's errands, each of which has a thread of its own.
+import { getSystemErrorName } from 'node:util';
 import { PfError } from '../../base/errors.ts';
 import type { Kernel, NetlinkListener, NetlinkOptions } from '../kernel.ts';
 import { nativeError, type NativeKernel } from './native-addon.ts';
@@ -8,10 +9,12 @@ const DEFAULT_TIMEOUT_MS = 10_000;
 
 export class NodeKernel implements Kernel {
   readonly #addon: NativeKernel;
+  readonly #ioMemory: ArrayBuffer;
   readonly #listeners = new Set<NetlinkListener>();
 
-  constructor(addon: NativeKernel) {
+  constructor(addon: NativeKernel, ioMemory: ArrayBuffer) {
     this.#addon = addon;
+    this.#ioMemory = ioMemory;
   }
 
   async exchangeNetlink(request: Uint8Array, options: NetlinkOptions = {}): Promise<Uint8Array> {
@@ -43,6 +46,16 @@ export class NodeKernel implements Kernel {
       throw new PfError('INVALID_ARGUMENT', `cannot write ${text.length} characters to ${path}`);
     const result = await this.#addon.writeAttribute(path, text);
     if (result !== 0) throw toPfError(nativeError(result, 'write'), `cannot write "${text}" to ${path}`);
+  }
+
+  guardMemory(): readonly string[] {
+    const lacks: string[] = [];
+    const flusher = this.#addon.setIoFlusher();
+    if (flusher !== 0)
+      lacks.push(`allocations may wait for devices (${getSystemErrorName(flusher)}: CAP_SYS_RESOURCE is wanted)`);
+    const lock = this.#addon.lockMemory(this.#ioMemory);
+    if (lock !== 0) lacks.push(`I/O memory may be paged out (${getSystemErrorName(lock)}: CAP_IPC_LOCK is wanted)`);
+    return lacks;
   }
 
   close(): void {

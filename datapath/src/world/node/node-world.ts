@@ -120,7 +120,7 @@ function assembleWorld(data: DataPorts, addon: LoadedAddon | null, log: Logger):
   const files = new NodeFiles(addon?.tryFlock ?? null);
   const http = new NodeHttp();
   const processes = new NodeProcesses();
-  const kernel = addon === null ? null : new NodeKernel(addon);
+  const kernel = addon === null ? null : new NodeKernel(addon, data.memory.buffer);
   let closing: Promise<void> | null = null;
   const closeAll = async (): Promise<void> => {
     kernel?.close();

@@ -212,6 +212,7 @@ export class MemoryProcess {
     return {
       exchangeNetlink: (request, options = {}) => this.#call(() => exchange(request, options.descriptors ?? [], options.claim)),
       listenNetlink: (_group, onMessages) => nbd.listen((bytes) => this.isAlive && onMessages(bytes)),
+      guardMemory: () => [],
       writeAttribute: (path, text) => this.#call(() => void attributes.set(path, text)),
     };
   }
