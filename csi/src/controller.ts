@@ -23,7 +23,7 @@ import type {
 } from './messages/controller-service.ts';
 import type { Draft } from './messages/description.ts';
 import type { Volume } from './messages/volume-messages.ts';
-import { VolumeLocks } from './node/volume-locks.ts';
+import { VolumeLocks } from './calls/volume-locks.ts';
 import type { Call, Handlers } from './rpc/grpc-server.ts';
 import { RpcError } from './rpc/status.ts';
 import { accessOf, checkCapabilities, complaintOf } from './volumes/access.ts';

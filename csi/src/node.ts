@@ -16,7 +16,7 @@ import type {
 } from './messages/node-service.ts';
 import type { Draft } from './messages/description.ts';
 import type { Attacher } from './node/attacher.ts';
-import { readCapability } from './node/capability.ts';
+import { readCapability } from './calls/capability.ts';
 import { expandVolume } from './node/expand.ts';
 import type { Host } from './node/host.ts';
 import { KubeletPaths } from './node/paths.ts';
@@ -25,7 +25,7 @@ import { sharingComplaint } from './node/mount-table.ts';
 import { publishVolume, unpublishVolume } from './node/publish.ts';
 import { stageVolume, unstageVolume } from './node/stage.ts';
 import { volumeStats } from './node/stats.ts';
-import { VolumeLocks } from './node/volume-locks.ts';
+import { VolumeLocks } from './calls/volume-locks.ts';
 import { checkVolumeId, VolumeRecords } from './node/volume-record.ts';
 import type { Handlers } from './rpc/grpc-server.ts';
 import { RpcError } from './rpc/status.ts';

@@ -1,6 +1,6 @@
 // NodeExpand: the kernel device takes the volume's new size, then the mounted filesystem the device's. Called by node.ts.
 import { PfError, formatSize } from '@pureflash/datapath/base';
-import { FS_TYPES } from './capability.ts';
+import { FS_TYPES } from '../calls/capability.ts';
 import { isNodeOf, isReadOnlyMount, topMountAt } from './mount-table.ts';
 import { deviceOf, findAttached, type NodePorts } from './ports.ts';
 

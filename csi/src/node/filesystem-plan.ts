@@ -3,7 +3,7 @@
 // (no signature known to blkid, and only zeros at its beginning), or when our own mkfs began under this very attachment and did not end:
 // no other node can have had the volume since.
 import { MiB, PfError, formatSize } from '@pureflash/datapath/base';
-import { FS_TYPES, FS_TYPE_DEFAULT } from './capability.ts';
+import { FS_TYPES, FS_TYPE_DEFAULT } from '../calls/capability.ts';
 import type { FsType } from './host.ts';
 
 export interface DeviceFacts {

@@ -2,7 +2,7 @@
 // Called by node.ts, one call a volume at a time. A read-only target takes two steps (bind, then remount), so that it is one is written
 // down before the first: who finds it half made finishes it, and never takes it for a target that was published for writing.
 import { PfError } from '@pureflash/datapath/base';
-import type { Wanted } from './capability.ts';
+import type { Wanted } from '../calls/capability.ts';
 import type { Mount } from './host.ts';
 import { isNodeOf, isReadOnlyMount, publicationsOf, topMountAt, unmountAll } from './mount-table.ts';
 import { deviceOf, devicesByVolume, findAttached, type NodeDevice, type NodePorts } from './ports.ts';

@@ -7,7 +7,7 @@
 // Called by node.ts, one call a volume at a time. Every arrow finds out by itself whether it was gone before: after death at any step
 // the same call ends in the same state. Only mkfs leaves something that cannot be told apart, hence the record around it.
 import { PfError } from '@pureflash/datapath/base';
-import type { Wanted, WantedFilesystem } from './capability.ts';
+import type { Wanted, WantedFilesystem } from '../calls/capability.ts';
 import { planFilesystem } from './filesystem-plan.ts';
 import type { FsType, Mount } from './host.ts';
 import { isReadOnlyMount, publicationsOf, topMountAt, unmountAll } from './mount-table.ts';

@@ -3,7 +3,7 @@
 // hand, and a read-only target that was half made must be unpublished first.
 import { PfError, type JsonObject } from '@pureflash/datapath/base';
 import type { Files, Logger } from '@pureflash/datapath/world';
-import { FS_TYPES } from './capability.ts';
+import { FS_TYPES } from '../calls/capability.ts';
 import type { FsType } from './host.ts';
 
 export interface Staged {

@@ -1,4 +1,4 @@
-// One call at a time for each volume of this node. A second one is refused, not queued: kubelet repeats it, and by then the first has
+// One call at a time for each volume of this process. A second one is refused, not queued: its caller repeats it, and by then the first has
 // ended. The lock is held until the work ends, also when its caller has left long ago: a mkfs does not stop because nobody waits for it.
 import { RpcError } from '../rpc/status.ts';
 

@@ -1,7 +1,7 @@
 // What a caller wants of a volume, read from a CSI capability: refused whole, by name, or understood whole.
 import { PfError } from '@pureflash/datapath/base';
 import type { AccessModeName, VolumeCapability } from '../messages/volume-messages.ts';
-import type { FsType } from './host.ts';
+import type { FsType } from '../node/host.ts';
 import { readMountFlags } from './mount-flags.ts';
 
 export interface Wanted {
