@@ -44,7 +44,7 @@ export interface OpenVolumeOptions extends CallOptions {
   readonly attachEpoch?: number;
   /** By which name the conductor remembers who has it attached for writing: a host, a node. "unknown" by default. */
   readonly client?: string;
-  /** What attachVolume answered. Opens only while it lasts (else FENCED), and ends an earlier opening with it; `client` is of no matter then. */
+  /** What attachVolume answered to `client`. Opens only while it lasts (else FENCED), and ends an earlier opening with it. */
   readonly attachment?: number;
 }
 

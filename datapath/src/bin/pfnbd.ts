@@ -27,7 +27,7 @@ await runDaemon(PFNBD_COMMAND, async ({ flags }, log) => {
     stateFolder: flags.state,
     mappers: await openMappers(world, flags.run, flags.mapper),
     openVolume: ({ volume_name: name, attachment, read_only: isReadOnly }) =>
-      openVolume(world, { name, attachment, isReadOnly, conductors, connections }),
+      openVolume(world, { name, attachment, client: node, isReadOnly, conductors, connections }),
   });
   await world.files.makeFolder(socketPath.slice(0, socketPath.lastIndexOf('/')), { isPrivate: true });
   const server = await ControlServer.open(world, { socketPath, name: PFNBD, pid: process.pid, handlers: service.handlers });

@@ -260,11 +260,11 @@ test('an attachment: opened again and again by its holder alone, over for good w
   const other = await rejection(attach('node2'));
   assert.equal([other.code, /"node1" has it/.test(other.message)], ['INVALID_STATE', true]);
   assert.is((await attach('node3', true)).attachment, 2);
-  const open = (attachment: number) => cluster.ask((conductor) => conductor.openVolume('data', { attachment }));
+  const open = (attachment: number) => cluster.ask((conductor) => conductor.openVolume('data', { client: 'node1', attachment }));
   assert.is((await open(1)).attach_epoch, 2);
   assert.is((await open(1)).attach_epoch, 3);
   assert.is((await rejection(open(2))).code, 'FENCED', 'a reader');
-  const read = await cluster.ask((conductor) => conductor.openVolume('data', { attachment: 2, isReadOnly: true }));
+  const read = await cluster.ask((conductor) => conductor.openVolume('data', { client: 'node3', attachment: 2, isReadOnly: true }));
   assert.is(read.attach_epoch, 3, 'reading raises nothing');
   const info = (await cluster.ask((conductor) => conductor.listVolume()))[0]!;
   assert.equal(info.attachments, [
@@ -276,7 +276,7 @@ test('an attachment: opened again and again by its holder alone, over for good w
   assert.is((await rejection(open(1))).code, 'FENCED');
   assert.is((await attach('node1')).attachment, 3);
   await cluster.ask((conductor) => conductor.detachVolume('data', { client: 'node3' }));
-  const gone = cluster.ask((conductor) => conductor.openVolume('data', { attachment: 2, isReadOnly: true }));
+  const gone = cluster.ask((conductor) => conductor.openVolume('data', { client: 'node3', attachment: 2, isReadOnly: true }));
   assert.is((await rejection(gone)).code, 'FENCED');
   assert.is((await cluster.ask((conductor) => conductor.listVolume()))[0]!.attachments.length, 1);
   await cluster.end();

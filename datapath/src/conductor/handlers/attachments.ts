@@ -12,7 +12,7 @@ import { PfError } from '../../base/errors.ts';
 import type { AttachVolumeReply, OpenVolumeReply, ReleaseVolumeReply } from '../../api/model.ts';
 import type { AttachVolumeParams, CloseVolumeParams, DetachVolumeParams, OpenVolumeParams } from '../../api/routes.ts';
 import { proposeOrThrow, volumeOf, type ConductorContext } from '../context.ts';
-import { attachmentOf, writerOf } from '../state/attachments.ts';
+import { attachmentOf, attachmentOver, isInForce, writerOf } from '../state/attachments.ts';
 import type { VolumeRecord } from '../state/cluster-state.ts';
 import { volumeConfig } from '../state/queries.ts';
 import { firstUnready, PRIMARIES_DEADLINE_MS } from './primaries.ts';
@@ -22,7 +22,7 @@ export async function attachVolume(context: ConductorContext, params: AttachVolu
   const { id } = volumeOf(context, params.volume_name);
   const { client, read_only: isReadOnly } = params;
   const held = attachmentOf(context.state.volumes.get(id)!, client);
-  const isHeld = held !== undefined && held.isReadOnly === isReadOnly;
+  const isHeld = held !== undefined && held.isReadOnly === isReadOnly && held.isEnding !== true;
   const attachment = isHeld
     ? held.number
     : await proposeOrThrow(context, { kind: 'attach_volume', volumeId: id, client, isReadOnly });
@@ -42,11 +42,14 @@ export async function attachVolume(context: ConductorContext, params: AttachVolu
 export async function openVolume(context: ConductorContext, params: OpenVolumeParams): Promise<OpenVolumeReply> {
   const volume = volumeOf(context, params.volume_name);
   const { attachment } = params;
-  if (params.attach_epoch !== null) checkEpoch(volume, params.attach_epoch);
-  else if (!params.read_only) await openForWriting(context, volume, attachment === null ? params.client : attachment);
-  else if (attachment !== null) checkAttachment(volume, attachment);
+  let epoch: number | null = params.attach_epoch;
+  if (epoch === null && !params.read_only) epoch = await openForWriting(context, volume, params);
+  else if (attachment !== null && !isInForce(volume, attachment, params.client, true))
+    throw new PfError('FENCED', attachmentOver(volume, attachment, params.client));
   // The layout as of now: it may have changed while the primaries were asked.
   const current = existing(context, volume.id, volume.name);
+  // Somebody else's epoch is no answer: with it a client that has lost the volume would go on.
+  if (epoch !== null) checkEpoch(current, epoch);
   return { op: 'open_volume_reply', ret_code: 0, ...volumeConfig(context.state, context.monitor, current) };
 }
 
@@ -54,11 +57,6 @@ function existing(context: ConductorContext, id: number, name: string): VolumeRe
   const volume = context.state.volumes.get(id);
   if (volume === undefined) throw new PfError('NOT_FOUND', `volume "${name}" was deleted meanwhile`);
   return volume;
-}
-
-function checkAttachment(volume: VolumeRecord, number: number): void {
-  if (volume.attachments.some((each) => each.number === number)) return;
-  throw new PfError('FENCED', `attachment ${number} of volume "${volume.name}" is over: it was detached since; attach it again`);
 }
 
 function checkEpoch(volume: VolumeRecord, epoch: number): void {
@@ -69,15 +67,16 @@ function checkEpoch(volume: VolumeRecord, epoch: number): void {
   );
 }
 
-/** `by`: the client that takes the volume, or the number of the attachment with which it has it. */
-async function openForWriting(context: ConductorContext, volume: VolumeRecord, by: string | number): Promise<void> {
-  const proof = typeof by === 'string' ? { client: by } : { attachment: by };
+/** The epoch raised. With an attachment only while it lasts; without one the client takes the volume. */
+async function openForWriting(context: ConductorContext, volume: VolumeRecord, params: OpenVolumeParams): Promise<number> {
+  const { client, attachment } = params;
+  const proof = attachment === null ? { client } : { client, attachment };
   const epoch = await proposeOrThrow(context, { kind: 'raise_epoch', volumeId: volume.id, ...proof });
   const writer = writerOf(volume);
-  if (writer !== null && typeof by === 'string' && writer !== by)
-    context.world.log.info(`volume ${volume.name} goes from ${writer} to ${by} with attach epoch ${epoch}`);
+  if (writer !== null && writer !== client)
+    context.world.log.info(`volume ${volume.name} goes from ${writer} to ${client} with attach epoch ${epoch}`);
   const isReady = (): boolean => firstUnready(context, volume.id, epoch) === null;
-  if (await context.changed.until(isReady, PRIMARIES_DEADLINE_MS)) return;
+  if (await context.changed.until(isReady, PRIMARIES_DEADLINE_MS)) return epoch;
   const shard = firstUnready(context, volume.id, epoch);
   throw new PfError(
     'UNAVAILABLE',
@@ -108,21 +107,24 @@ export async function detachVolume(context: ConductorContext, params: DetachVolu
   const volume = volumeOf(context, params.volume_name);
   if (attachmentOf(volume, params.client)?.isReadOnly === true)
     await proposeOrThrow(context, { kind: 'release_reader', volumeId: volume.id, client: params.client });
-  const attachedTo = writerOf(volume);
-  if (attachedTo !== null && (params.client === '' || params.client === attachedTo)) {
-    const outcome = await context.engine.propose({ kind: 'raise_epoch', volumeId: volume.id, takenFrom: attachedTo });
-    // It was closed, or went to another client, a moment ago: the answer says so.
-    if (!outcome.isAccepted) return released(context, volume, 'detach_volume_reply');
-    const epoch = outcome.value;
-    const isFenced = (): boolean => firstUnready(context, volume.id, epoch) === null;
-    if (!(await context.changed.until(isFenced, PRIMARIES_DEADLINE_MS))) {
-      throw new PfError(
-        'UNAVAILABLE',
-        `cannot detach volume "${volume.name}" from "${attachedTo}" yet: the primary of shard ${firstUnready(context, volume.id, epoch)} did not take attach epoch ${epoch} within ${PRIMARIES_DEADLINE_MS} ms; check its stores with list_store and detach it again`,
-      );
-    }
-    await release(context, volume.id, epoch);
+  const held = volume.attachments.find((each) => !each.isReadOnly);
+  if (held === undefined || (params.client !== '' && params.client !== held.client))
+    return released(context, volume, 'detach_volume_reply');
+  const outcome = await context.engine.propose({ kind: 'raise_epoch', volumeId: volume.id, takenFrom: held.client });
+  // It was closed, or went to another client, a moment ago: the answer says so.
+  if (!outcome.isAccepted) return released(context, volume, 'detach_volume_reply');
+  const epoch = outcome.value;
+  const isFenced = (): boolean => firstUnready(context, volume.id, epoch) === null;
+  const action = `cannot detach volume "${volume.name}" from "${held.client}" yet`;
+  if (!(await context.changed.until(isFenced, PRIMARIES_DEADLINE_MS))) {
+    throw new PfError(
+      'UNAVAILABLE',
+      `${action}: the primary of shard ${firstUnready(context, volume.id, epoch)} did not take attach epoch ${epoch} within ${PRIMARIES_DEADLINE_MS} ms; check its stores with list_store and detach it again`,
+    );
   }
+  await release(context, volume.id, epoch);
+  const isStillThere = context.state.volumes.get(volume.id)?.attachments.some((each) => each.number === held.number) === true;
+  if (isStillThere) throw new PfError('UNAVAILABLE', `${action}: another call detaches it at the same time; detach it again`);
   return released(context, volume, 'detach_volume_reply');
 }
 

@@ -149,7 +149,7 @@ test('a detachment raises the epoch only while the one that it is taken from has
 const putNode = (name: string, version = '1.0.0'): Command => ({ kind: 'put_node', node: { name, version } });
 const known = (...names: string[]): ClusterState => names.reduce((state, name) => accept(state, putNode(name)), withVolume(GiB));
 const attach = (client: string, isReadOnly = false): Command => ({ kind: 'attach_volume', volumeId: ID, client, isReadOnly });
-const resume = (number: number): Command => ({ kind: 'raise_epoch', volumeId: ID, attachment: number });
+const resume = (number: number, client = 'node1'): Command => ({ kind: 'raise_epoch', volumeId: ID, client, attachment: number });
 /** "client number mode" of each attachment, and the epoch. */
 const attachments = (state: ClusterState): string => {
   const { attachEpoch, attachments: all } = volumeOf(state);
@@ -180,14 +180,36 @@ test('an attachment opens the volume as often as it likes, and never again once 
   const opened = accept(accept(attached, resume(1)), resume(1));
   assert.is(attachments(opened), 'node1 1 writes at 3', 'each opening fences the one before');
   const over = accept(opened, release(3));
-  const reason = 'FENCED: attachment 1 of volume "data" is over: it was detached since; attach it again';
+  const reason = 'FENCED: attachment 1 of volume "data" to "node1" is over, or never was; attach it again';
   assert.is(refusal(over, resume(1)), reason);
   const back = accept(over, attach('node1'));
   assert.is(attachments(back), 'node1 2 writes at 4');
   assert.is(refusal(back, resume(1)), reason, 'the same node, but somebody may have written in between');
   assert.is(refusal(accept(back, open('node1')), resume(2)), reason.replace('1', '2'), 'taken by an opening of the same name');
+  assert.match(refusal(back, resume(2, 'node2')), /^FENCED/, 'somebody else with the right number');
   const read = accept(known('node1', 'node2'), attach('node1', true));
   assert.match(refusal(read, resume(1)), /^FENCED/, 'a reader does not write');
+});
+
+test('an attachment that is being taken away opens nothing, and stays on the list until it is released', () => {
+  const attached = accept(known('node1', 'node2'), attach('node1'));
+  const ending = accept(attached, { kind: 'raise_epoch', volumeId: ID, takenFrom: 'node1' });
+  assert.is(attachments(ending), 'node1 1 writes at 2');
+  assert.match(refusal(ending, resume(1)), /^FENCED/);
+  assert.match(refusal(ending, attach('node1')), /^INVALID_STATE: .*it is being detached there; wait for that/);
+  assert.match(refusal(ending, attach('node2')), /"node1" has it/);
+  assert.equal(decodeState(encodeState(ending)), ending);
+  assert.is(attachments(accept(accept(ending, release(2)), attach('node2'))), 'node2 2 writes at 3');
+});
+
+test('a volume of a name that was deleted gives numbers that none had before', () => {
+  const attached = accept(known('node1'), attach('node1'));
+  const gone = accept(accept(attached, release(1)), { kind: 'delete_volume', volumeId: ID });
+  const shape = { sizeBytes: GiB, shardSizeBytes: 64 * GiB, replicaCount: 2, token: 9, requestId: '', shards: [ON_1_AND_2] };
+  const again = accept(gone, { kind: 'create_volume', name: 'data', ...shape });
+  const id = again.volumeIdByName.get('data')!;
+  const { outcome } = apply(again, { kind: 'attach_volume', volumeId: id, client: 'node1', isReadOnly: false });
+  assert.equal(outcome, { isAccepted: true, value: 2 });
 });
 
 test('an opening takes the volume from an attachment, and leaves readers alone', () => {

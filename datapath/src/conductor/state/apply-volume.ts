@@ -33,7 +33,6 @@ export function createVolume(state: ClusterState, command: KindOf<'create_volume
     replicaCount: command.replicaCount,
     attachEpoch: 0,
     attachments: [],
-    lastAttachment: 0,
     token: command.token,
     requestId: command.requestId,
     shards: command.shards.map(freshShard),

@@ -74,7 +74,6 @@ test('a new volume has the first id, epoch 0, meta version 1 and all replicas in
     replicaCount: 2,
     attachEpoch: 0,
     attachments: [],
-    lastAttachment: 0,
     token: 99,
     requestId: 'r1',
     shards: [

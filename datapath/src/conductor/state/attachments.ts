@@ -2,8 +2,8 @@
 //
 // At most one attachment writes. Its holder is fenced by the attach epoch, which rises whenever the writer changes, is taken away, or
 // opens the volume again. A reader needs no fence; it is remembered so that a volume in use is not deleted, and that lists are exact.
-// An attachment has a number that no later one of the volume gets: who comes back with it after a restart proves that nobody else has
-// had the volume in between.
+// An attachment has a number that no other one of the cluster ever gets: who comes back with it after a restart proves that nobody else has
+// had the volume in between, and that it is the same volume, whatever is called so now.
 import type { AttachmentRecord, ClusterState, VolumeRecord } from './cluster-state.ts';
 import { withVolume } from './cluster-state.ts';
 import type { Command } from './commands.ts';
@@ -26,8 +26,9 @@ export function attachVolume(state: ClusterState, command: KindOf<'attach_volume
   if (volume === undefined) return refused(state, 'NOT_FOUND', `volume ${command.volumeId} does not exist`);
   const { client, isReadOnly } = command;
   const held = attachmentOf(volume, client);
-  if (held?.isReadOnly === isReadOnly) return accepted(state, held.number);
   const action = `cannot attach volume "${volume.name}" to "${client}" for ${isReadOnly ? 'reading' : 'writing'}`;
+  if (held?.isEnding === true) return refused(state, 'INVALID_STATE', `${action}: it is being detached there; wait for that`);
+  if (held?.isReadOnly === isReadOnly) return accepted(state, held.number);
   if (held !== undefined)
     return refused(
       state,
@@ -39,31 +40,46 @@ export function attachVolume(state: ClusterState, command: KindOf<'attach_volume
   const writer = writerOf(volume);
   if (!isReadOnly && writer !== null)
     return refused(state, 'INVALID_STATE', `${action}: "${writer}" has it; detach it there first`);
-  const attached = withAttachment(volume, client, isReadOnly);
   const attachEpoch = isReadOnly ? volume.attachEpoch : volume.attachEpoch + 1;
-  return accepted(withVolume(state, { ...attached, attachEpoch }), attached.lastAttachment);
+  const attached = withAttachment(state, { ...volume, attachEpoch }, client, isReadOnly);
+  return accepted(attached, attached.lastAttachment);
 }
 
 /**
- * `client`: becomes the writer with a new attachment, whoever was it before. `attachment`: only while there is a writing attachment of that number.
- * `takenFrom`: only while that one writes, and before it is taken away. With none of them (an older log) nothing else changes.
+ * `client` alone: becomes the writer with a new attachment, whoever was it before. `client` and `attachment`: only while that is the client's
+ * writing attachment. `takenFrom`: only while that one writes, and it opens nothing any more. With none of them (an older log) nothing else
+ * changes.
  */
 export function raiseEpoch(state: ClusterState, command: KindOf<'raise_epoch'>): Applied {
   const volume = state.volumes.get(command.volumeId);
   if (volume === undefined) return refused(state, 'NOT_FOUND', `volume ${command.volumeId} does not exist`);
-  const writer = writerOf(volume);
-  if (command.takenFrom !== undefined && command.takenFrom !== writer) {
+  const { client, takenFrom, attachment } = command;
+  const raised = { ...volume, attachEpoch: volume.attachEpoch + 1 };
+  if (takenFrom !== undefined) {
+    const writer = writerOf(volume);
     const now = writer === null ? 'nobody' : `"${writer}"`;
-    const reason = `volume "${volume.name}" is attached to ${now}, not to "${command.takenFrom}" any more`;
-    return refused(state, 'INVALID_STATE', reason);
+    const reason = `volume "${volume.name}" is attached to ${now}, not to "${takenFrom}" any more`;
+    if (takenFrom !== writer) return refused(state, 'INVALID_STATE', reason);
+    const attachments = volume.attachments.map((each) => (each.isReadOnly ? each : { ...each, isEnding: true as const }));
+    return accepted(withVolume(state, { ...raised, attachments }), raised.attachEpoch);
   }
-  if (command.attachment !== undefined && !volume.attachments.some((each) => isWriting(each, command.attachment!))) {
-    const reason = `attachment ${command.attachment} of volume "${volume.name}" is over: it was detached since; attach it again`;
-    return refused(state, 'FENCED', reason);
+  if (attachment !== undefined) {
+    if (!isInForce(volume, attachment, client, false))
+      return refused(state, 'FENCED', attachmentOver(volume, attachment, client));
+    return accepted(withVolume(state, raised), raised.attachEpoch);
   }
-  const attachEpoch = volume.attachEpoch + 1;
-  const attached = command.client === undefined ? volume : withAttachment(withoutWriter(volume), command.client, false);
-  return accepted(withVolume(state, { ...attached, attachEpoch }), attachEpoch);
+  const next = client === undefined ? withVolume(state, raised) : withAttachment(state, withoutWriter(raised), client, false);
+  return accepted(next, raised.attachEpoch);
+}
+
+/** This client may open the volume with it. A writer's opens it for reading, too. */
+export function isInForce(volume: VolumeRecord, number: number, client: string | undefined, isReadOnly: boolean): boolean {
+  const found = volume.attachments.find((each) => each.number === number);
+  return found !== undefined && found.client === client && found.isEnding !== true && (isReadOnly || !found.isReadOnly);
+}
+
+export function attachmentOver(volume: VolumeRecord, number: number, client: string | undefined): string {
+  return `attachment ${number} of volume "${volume.name}" to "${client ?? 'unknown'}" is over, or never was; attach it again`;
 }
 
 /** The holder of this epoch has let go of the volume. */
@@ -108,15 +124,14 @@ export function removeNode(state: ClusterState, { name }: KindOf<'remove_node'>)
   return accepted({ ...state, nodes }, 0);
 }
 
-const isWriting = (each: AttachmentRecord, number: number): boolean => each.number === number && !each.isReadOnly;
-
 function withoutWriter(volume: VolumeRecord): VolumeRecord {
   return { ...volume, attachments: volume.attachments.filter((each) => each.isReadOnly) };
 }
 
 /** A client has one attachment: a reader that becomes the writer is a reader no more. */
-function withAttachment(volume: VolumeRecord, client: string, isReadOnly: boolean): VolumeRecord {
-  const number = volume.lastAttachment + 1;
+function withAttachment(state: ClusterState, volume: VolumeRecord, client: string, isReadOnly: boolean): ClusterState {
+  const number = state.lastAttachment + 1;
   const others = volume.attachments.filter((each) => each.client !== client);
-  return { ...volume, lastAttachment: number, attachments: [...others, { number, client, isReadOnly }] };
+  const attachments = [...others, { number, client, isReadOnly }];
+  return { ...withVolume(state, { ...volume, attachments }), lastAttachment: number };
 }

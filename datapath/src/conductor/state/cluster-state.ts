@@ -59,11 +59,13 @@ export interface NodeRecord {
 
 /** A client that may use a volume: state/attachments.ts has the rules. */
 export interface AttachmentRecord {
-  /** Counts from 1 in each volume. */
+  /** Never given twice in a cluster: it stands for one client, one volume and one stretch of time. */
   readonly number: number;
   /** By the name that it gave: a host, a node. One attachment each. */
   readonly client: string;
   readonly isReadOnly: boolean;
+  /** It is being taken away: it opens nothing any more, and ends when no request of its holder can succeed. */
+  readonly isEnding?: true;
 }
 
 export interface VolumeRecord {
@@ -75,8 +77,6 @@ export interface VolumeRecord {
   readonly attachEpoch: number;
   /** In the order in which they began; at most one writes. */
   readonly attachments: readonly AttachmentRecord[];
-  /** The number of the latest one there ever was; 0: there was none. */
-  readonly lastAttachment: number;
   readonly token: number;
   /** Of the creation, to recognise a re-sent one; may be empty. */
   readonly requestId: string;
@@ -94,6 +94,8 @@ export interface ClusterState {
   readonly cluster: ClusterIdentity | null;
   readonly nextStoreId: number;
   readonly nextVolumeSequence: number;
+  /** The number of the latest attachment that there ever was; 0: there was none. */
+  readonly lastAttachment: number;
   readonly stores: ReadonlyMap<number, StoreRecord>;
   readonly volumes: ReadonlyMap<number, VolumeRecord>;
   readonly deletions: ReadonlyMap<number, DeletionRecord>;
@@ -108,6 +110,7 @@ export const EMPTY_STATE: ClusterState = {
   cluster: null,
   nextStoreId: 1,
   nextVolumeSequence: FIRST_VOLUME_SEQUENCE,
+  lastAttachment: 0,
   stores: new Map(),
   volumes: new Map(),
   deletions: new Map(),
@@ -131,6 +134,7 @@ interface StoredState {
   readonly cluster: ClusterIdentity | null;
   readonly nextStoreId: number;
   readonly nextVolumeSequence: number;
+  readonly lastAttachment?: number;
   readonly stores: readonly StoreRecord[];
   readonly volumes: readonly VolumeRecord[];
   readonly deletions: readonly DeletionRecord[];
@@ -144,6 +148,7 @@ export function encodeState(state: ClusterState): Uint8Array {
     cluster: state.cluster,
     nextStoreId: state.nextStoreId,
     nextVolumeSequence: state.nextVolumeSequence,
+    lastAttachment: state.lastAttachment,
     stores: [...state.stores.values()].sort((a, b) => a.id - b.id),
     volumes: [...state.volumes.values()].sort((a, b) => a.id - b.id),
     deletions: [...state.deletions.values()].sort((a, b) => a.volumeId - b.volumeId),
@@ -165,8 +170,9 @@ export function decodeState(bytes: Uint8Array): ClusterState {
     cluster: stored.cluster,
     nextStoreId: stored.nextStoreId,
     nextVolumeSequence: stored.nextVolumeSequence,
+    lastAttachment: stored.lastAttachment ?? stored.volumes.length,
     stores: new Map(stored.stores.map((store) => [store.id, store])),
-    volumes: new Map(stored.volumes.map((volume) => [volume.id, upgraded(volume)])),
+    volumes: new Map(stored.volumes.map((volume, index) => [volume.id, upgraded(volume, index + 1)])),
     deletions: new Map(stored.deletions.map((deletion) => [deletion.volumeId, deletion])),
     nodes: new Map((stored.nodes ?? []).map((node) => [node.name, node])),
     storeIdByUuid: new Map(stored.stores.map((store) => [store.uuid, store.id])),
@@ -174,9 +180,10 @@ export function decodeState(bytes: Uint8Array): ClusterState {
   };
 }
 
-function upgraded(stored: VolumeRecord & { readonly attachedTo?: string | null }): VolumeRecord {
+/** Where attachments had no numbers each writer gets one that is free: as many are counted as there are volumes. */
+function upgraded(stored: VolumeRecord & { readonly attachedTo?: string | null }, number: number): VolumeRecord {
   const { attachedTo, ...volume } = stored;
   if (Array.isArray(volume.attachments)) return volume;
-  if (typeof attachedTo !== 'string') return { ...volume, attachments: [], lastAttachment: 0 };
-  return { ...volume, attachments: [{ number: 1, client: attachedTo, isReadOnly: false }], lastAttachment: 1 };
+  const isAttached = typeof attachedTo === 'string';
+  return { ...volume, attachments: isAttached ? [{ number, client: attachedTo, isReadOnly: false }] : [] };
 }

@@ -86,7 +86,10 @@ export type Command =
   | { readonly kind: 'remove_node'; readonly name: string }
   /** Its value is the attachment's number. Raises the epoch for a new writer. */
   | { readonly kind: 'attach_volume'; readonly volumeId: number; readonly client: string; readonly isReadOnly: boolean }
-  /** With `client`: that one writes from now on. With `attachment` or `takenFrom`: only while that one does. */
+  /**
+   * `client` alone: that one writes from now on. `client` and `attachment`: only while that attachment is that client's. `takenFrom`: only
+   * while that one writes, and its attachment is ending from now on.
+   */
   | {
       readonly kind: 'raise_epoch';
       readonly volumeId: number;

@@ -73,7 +73,6 @@ export function withShards(state: ClusterState, shards: readonly string[]): Clus
       replicaCount: shard.replicas.length,
       attachEpoch: 1,
       attachments: [],
-      lastAttachment: 0,
       token: 9,
       requestId: '',
       shards: [shard],

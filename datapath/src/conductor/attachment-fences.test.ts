@@ -1,0 +1,59 @@
+// An attachment belongs to one client and one volume, and a detachment that was answered has taken it away: the whole conductor in the
+// simulated world, and fake stores.
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { errorCodeOf } from '../base/errors.ts';
+import { SimCluster } from './testing/sim-cluster.ts';
+
+async function codeOf(promise: Promise<unknown>): Promise<string> {
+  return promise.then(
+    () => 'OK',
+    (error: unknown) => errorCodeOf(error),
+  );
+}
+
+async function clusterWithNodes(seed: number): Promise<SimCluster> {
+  const cluster = await SimCluster.start(seed, 2);
+  await cluster.createVolume('data', 2);
+  for (const name of ['node1', 'node2']) await cluster.ask((client) => client.putNode(name, '1.0.0'));
+  return cluster;
+}
+
+test('an attachment of a volume that was deleted opens no later volume of its name', async () => {
+  const cluster = await clusterWithNodes(41);
+  const first = await cluster.ask((client) => client.attachVolume('data', { client: 'node1', isReadOnly: false }));
+  await cluster.ask((client) => client.detachVolume('data', { client: 'node1' }));
+  await cluster.ask((client) => client.deleteVolume('data'));
+  await cluster.createVolume('data', 2);
+  const second = await cluster.ask((client) => client.attachVolume('data', { client: 'node2', isReadOnly: false }));
+  assert.is.not(second.attachment, first.attachment);
+  const stale = cluster.ask((client) => client.openVolume('data', { client: 'node1', attachment: first.attachment }));
+  assert.is(await codeOf(stale), 'FENCED');
+  await cluster.end();
+});
+
+test("nobody opens with another client's attachment", async () => {
+  const cluster = await clusterWithNodes(42);
+  const { attachment } = await cluster.ask((client) => client.attachVolume('data', { client: 'node1', isReadOnly: false }));
+  assert.is(await codeOf(cluster.ask((client) => client.openVolume('data', { client: 'node2', attachment }))), 'FENCED');
+  await cluster.end();
+});
+
+test('a detachment is not answered with success while the client has opened the volume again', async () => {
+  const cluster = await clusterWithNodes(43);
+  const { attachment } = await cluster.ask((client) => client.attachVolume('data', { client: 'node1', isReadOnly: false }));
+  await cluster.ask((client) => client.openVolume('data', { client: 'node1', attachment }));
+  for (const number of [1, 2]) cluster.store(number).isHoldingBack = true;
+  const detaching = cluster.begin((client) => client.detachVolume('data', { client: 'node1' }));
+  await cluster.run(500);
+  const opening = codeOf(cluster.begin((client) => client.openVolume('data', { client: 'node1', attachment })));
+  await cluster.run(500);
+  for (const number of [1, 2]) cluster.store(number).isHoldingBack = false;
+  await cluster.sim.settle(detaching);
+  assert.is(await cluster.sim.settle(opening), 'FENCED');
+  const [info] = await cluster.ask((client) => client.listVolume());
+  assert.is(info!.attached_to, null);
+  await cluster.end();
+});
+
+test.run();
