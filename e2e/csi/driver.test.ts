@@ -115,7 +115,17 @@ test('one node writes a volume at a time, readers see it beside the writer, and 
   await walker.create(claim);
   const volumeCapability = capabilityOf(claim);
   const published = await controller.controllerPublishVolume({ volumeId: 'shared', nodeId, volumeCapability });
-  assert.equal(published.publishContext, { attachment: '1', readOnly: 'false' });
+  assert.match(published.publishContext['attachment']!, /^[1-9][0-9]*$/);
+  assert.equal(await controller.controllerPublishVolume({ volumeId: 'shared', nodeId, volumeCapability }), published);
+  const other = await cluster.addNode('node-2');
+  assert.match(
+    await refusal(controller.controllerPublishVolume({ volumeId: 'shared', nodeId: other.id, volumeCapability })),
+    /^FAILED_PRECONDITION: .*"node-1" has it; detach it there first/,
+  );
+  const reader = { volumeId: 'shared', nodeId: other.id, volumeCapability, readonly: true };
+  const reading = await controller.controllerPublishVolume(reader);
+  assert.is(reading.publishContext['readOnly'], 'true');
+  assert.is.not(reading.publishContext['attachment'], published.publishContext['attachment']);
   assert.match(
     await refusal(controller.controllerPublishVolume({ volumeId: 'shared', nodeId, volumeCapability, readonly: true })),
     /^ALREADY_EXISTS: volume "shared" is published on node "node-1" for writing already/,
@@ -125,10 +135,12 @@ test('one node writes a volume at a time, readers see it beside the writer, and 
     /^NOT_FOUND: .*no such node is known/,
   );
   const { entries } = await controller.listVolumes({});
-  assert.equal(entries.find((each) => each.volume!.volumeId === 'shared')!.status!.publishedNodeIds, [nodeId]);
+  assert.equal(entries.find((each) => each.volume!.volumeId === 'shared')!.status!.publishedNodeIds, [nodeId, other.id]);
   assert.match(await refusal(controller.deleteVolume({ volumeId: 'shared' })), /^FAILED_PRECONDITION: .*has it attached/);
   await controller.controllerUnpublishVolume({ volumeId: 'shared', nodeId });
   await controller.controllerUnpublishVolume({ volumeId: 'shared', nodeId });
+  assert.match(await refusal(controller.deleteVolume({ volumeId: 'shared' })), /"node-2" has it attached for reading/);
+  await controller.controllerUnpublishVolume({ volumeId: 'shared', nodeId: other.id });
   await walker.delete('shared');
 });
 
@@ -141,7 +153,10 @@ test('a number from before a detach opens nothing any more', async () => {
   const stagingTargetPath = join(kubeletFolder, 'fenced-stage');
   await world.files.makeFolder(stagingTargetPath);
   const staging = { volumeId: 'fenced', publishContext, stagingTargetPath, volumeCapability };
-  assert.match(await refusal(node.nodeStageVolume(staging)), /^FAILED_PRECONDITION: .*attachment 1 of volume "fenced" is over/);
+  assert.match(
+    await refusal(node.nodeStageVolume(staging)),
+    /^FAILED_PRECONDITION: .*attachment \d+ of volume "fenced" to "node-1" is over/,
+  );
   await walker.delete('fenced');
   nothingIsLeft();
 });

@@ -7,6 +7,8 @@ import type { NodeDevice, NodePorts } from './ports.ts';
 const STACKED_MAX = 16;
 /** Kubelet's own bind mounts of folders of a volume into containers. */
 const SUBPATHS = '/volume-subpaths/';
+/** As mappers make them. */
+const OUR_DEVICES = /^\/(loop|nbd|ublkb)\d+$/;
 const DEVICE_FOLDERS: ReadonlySet<string> = new Set(['devtmpfs', 'tmpfs']);
 
 export function topMountAt(mounts: readonly Mount[], path: string): Mount | undefined {
@@ -31,6 +33,21 @@ export function sharingComplaint(mounts: readonly Mount[], folder: string): stri
   );
   if (mount === undefined || mount.propagation.some((tag) => tag.startsWith('shared:'))) return null;
   return `the kubelet directory ${folder} lies on a mount that is not shared (${mount.path}): in a container, mount it with propagation Bidirectional`;
+}
+
+/**
+ * What a kernel device of ours shows as: its filesystem, or its node bound onto a file. Whoever calls for a path where anything else is
+ * mounted (a secret, another driver's volume) is mistaken, or malicious. Error INVALID_STATE.
+ */
+export function refuseForeign(mounts: readonly Mount[], path: string): void {
+  const there = topMountAt(mounts, path);
+  if (there === undefined) return;
+  const shown = there.root === '/' ? there.source.replace(/^\/dev\//, '/') : there.root;
+  if (OUR_DEVICES.test(shown.replace(/\/\/deleted$/, ''))) return;
+  throw new PfError(
+    'INVALID_STATE',
+    `cannot unmount ${path}: ${there.source} (${there.fsType}) is mounted there, which is no volume of this driver`,
+  );
 }
 
 export interface Publication {

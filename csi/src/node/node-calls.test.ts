@@ -155,6 +155,44 @@ test('pods end while pfnbd does not answer, and unstaging has the mount off by t
   assert.is(machine.attached.size, 0);
 });
 
+test('a raw volume that is published keeps its device when pfnbd is silent for a moment', async () => {
+  const { machine, volume, ports } = await rig();
+  await volume.stage(block());
+  await volume.publish('a', block());
+  let isSilent = true;
+  const moody = {
+    ...ports.attacher,
+    list: async () => {
+      if (isSilent) throw new PfError('TIMEOUT', 'pfnbd did not answer');
+      return ports.attacher.list();
+    },
+    detach: (name: string) => ports.attacher.detach(name),
+  };
+  const alone = new Kubelet(await open(machine, { ...ports, attacher: moody as never }), '/k', 'v1');
+  assert.match(await refusal(alone.unstage()), /^UNAVAILABLE: .*pfnbd does not answer, so nobody can say where it is used/);
+  assert.ok(machine.attached.has('v1'), 'its device is still there');
+  isSilent = false;
+  assert.match(await refusal(alone.unstage()), /^INVALID_STATE: .*still published at/);
+});
+
+test('what this driver did not mount it does not unmount', async () => {
+  const { machine, volume } = await rig();
+  const secret = {
+    source: 'tmpfs',
+    fsType: 'tmpfs',
+    root: '/',
+    device: '0:77',
+    options: ['rw'],
+    superOptions: [],
+    propagation: [],
+  };
+  machine.mounts.push({ ...secret, path: volume.target('a'), id: 900 } as never);
+  assert.match(await refusal(volume.unpublish('a')), /^INVALID_STATE: cannot unmount .*tmpfs \(tmpfs\) is mounted there/);
+  machine.mounts.push({ ...secret, path: '/k/stage-v1', id: 901 } as never);
+  assert.match(await refusal(volume.unstage()), /^INVALID_STATE: cannot unmount \/k\/stage-v1/);
+  assert.is(machine.mounts.length, 2);
+});
+
 test('a device that somebody holds is not formatted', async () => {
   const { machine, volume } = await rig();
   machine.heldDevices.add('/dev/nbd0');

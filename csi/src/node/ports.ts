@@ -35,22 +35,29 @@ export async function deviceOf(ports: NodePorts, attached: AttachedVolume): Prom
   throw new PfError('UNAVAILABLE', `volume "${attached.volume_name}" has no device on this node yet: ${why}; try again`);
 }
 
-/** Of whichever volume of this node shows in a mount. A pfnbd that does not answer hinders nobody from taking mounts away. */
-export async function devicesByVolume(ports: NodePorts): Promise<ReadonlyMap<string, NodeDevice>> {
-  const found = new Map<string, NodeDevice>();
-  for (const volume of await listOrNothing(ports)) {
-    const device = volume.device === '' ? null : await ports.host.blockDevice(volume.device);
-    if (device !== null) found.set(volume.volume_name, { path: volume.device, ...device });
-  }
-  return found;
+export interface AttachedDevices {
+  /** Of each attached volume whose device can be seen. */
+  readonly devices: ReadonlyMap<string, NodeDevice>;
+  /** Attached volumes of which nobody can say which device they have. */
+  readonly unseen: ReadonlySet<string>;
 }
 
-async function listOrNothing({ attacher, log }: NodePorts): Promise<readonly AttachedVolume[]> {
+/** Null: pfnbd does not answer. Mounts may be taken away without it; what it has attached must not be. */
+export async function attachedDevices({ attacher, host, log }: NodePorts): Promise<AttachedDevices | null> {
+  let listed: readonly AttachedVolume[];
   try {
-    return await attacher.list();
+    listed = await attacher.list();
   } catch (error) {
     if (!(error instanceof PfError)) throw error;
     log.warn('pfnbd does not say which volumes are attached: going on without', { error: formatErrorChain(error) });
-    return [];
+    return null;
   }
+  const devices = new Map<string, NodeDevice>();
+  const unseen = new Set<string>();
+  for (const volume of listed) {
+    const device = volume.device === '' ? null : await host.blockDevice(volume.device);
+    if (device === null) unseen.add(volume.volume_name);
+    else devices.set(volume.volume_name, { path: volume.device, ...device });
+  }
+  return { devices, unseen };
 }

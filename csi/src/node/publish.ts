@@ -4,8 +4,8 @@
 import { PfError } from '@pureflash/datapath/base';
 import type { Wanted } from '../calls/capability.ts';
 import type { Mount } from './host.ts';
-import { isNodeOf, isReadOnlyMount, publicationsOf, topMountAt, unmountAll } from './mount-table.ts';
-import { deviceOf, devicesByVolume, findAttached, type NodeDevice, type NodePorts } from './ports.ts';
+import { isNodeOf, isReadOnlyMount, publicationsOf, refuseForeign, topMountAt, unmountAll } from './mount-table.ts';
+import { attachedDevices, deviceOf, findAttached, type NodeDevice, type NodePorts } from './ports.ts';
 import { emptyRecord, type VolumeRecord } from './volume-record.ts';
 
 export interface PublishRequest {
@@ -62,6 +62,7 @@ export async function unpublishVolume(ports: NodePorts, { volumeId, targetPath }
   if (record?.staged?.path === targetPath) {
     throw new PfError('INVALID_ARGUMENT', `${targetPath} is the staging path of volume "${volumeId}": unstage it instead`);
   }
+  refuseForeign(await host.mounts(), targetPath);
   await refuseOthersTarget(ports, volumeId, targetPath);
   await unmountAll(host, targetPath);
   await removeTarget(ports, targetPath);
@@ -134,7 +135,7 @@ async function verifyPublished(ports: NodePorts, request: PublishRequest, device
 async function refuseOthersTarget(ports: NodePorts, volumeId: string, targetPath: string): Promise<void> {
   const there = topMountAt(await ports.host.mounts(), targetPath);
   if (there === undefined) return;
-  for (const [name, device] of await devicesByVolume(ports)) {
+  for (const [name, device] of (await attachedDevices(ports))?.devices ?? []) {
     if (name === volumeId) continue;
     if (there.device !== device.number && !(await isNodeOf(ports.host, there, device.number))) continue;
     throw new PfError('INVALID_ARGUMENT', `${targetPath} is where volume "${name}" is published, not "${volumeId}"`);

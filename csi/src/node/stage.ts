@@ -10,8 +10,8 @@ import { PfError } from '@pureflash/datapath/base';
 import type { Wanted, WantedFilesystem } from '../calls/capability.ts';
 import { planFilesystem } from './filesystem-plan.ts';
 import type { FsType, Mount } from './host.ts';
-import { isReadOnlyMount, publicationsOf, topMountAt, unmountAll } from './mount-table.ts';
-import { deviceOf, devicesByVolume, findAttached, type NodeDevice, type NodePorts } from './ports.ts';
+import { isReadOnlyMount, publicationsOf, refuseForeign, topMountAt, unmountAll } from './mount-table.ts';
+import { attachedDevices, deviceOf, findAttached, type NodeDevice, type NodePorts } from './ports.ts';
 import { filesystemBytes, isBlank } from './superblock.ts';
 import { emptyRecord, type Staged, type VolumeRecord } from './volume-record.ts';
 
@@ -47,12 +47,32 @@ export async function stageVolume(ports: NodePorts, request: StageRequest): Prom
 }
 
 /**
- * Errors: INVALID_STATE while it is published or in use. A volume that nobody knows is fine. Without pfnbd the mount goes all the same,
- * and the call fails after it.
+ * Errors: INVALID_STATE while it is published or in use, or when something that is not ours lies at the path; UNAVAILABLE without pfnbd: the
+ * mount goes all the same, but not the device, which may be published as raw block. A volume that nobody knows is fine.
  */
 export async function unstageVolume(ports: NodePorts, { volumeId, stagePath }: UnstageRequest): Promise<void> {
-  const devices = await devicesByVolume(ports);
+  const attached = await attachedDevices(ports);
   const mounts = await ports.host.mounts();
+  if (attached !== null) await refuseWhatIsUsed(ports, { volumeId, stagePath }, mounts, attached.devices);
+  refuseForeign(mounts, stagePath);
+  await unmountAll(ports.host, stagePath);
+  if (attached === null || attached.unseen.has(volumeId)) {
+    const why = attached === null ? 'pfnbd does not answer' : 'pfnbd is taking its device over from an earlier instance';
+    throw new PfError(
+      'UNAVAILABLE',
+      `cannot detach volume "${volumeId}" yet: ${why}, so nobody can say where it is used; try again`,
+    );
+  }
+  await ports.attacher.detach(volumeId);
+  await ports.records.remove(volumeId);
+}
+
+async function refuseWhatIsUsed(
+  ports: NodePorts,
+  { volumeId, stagePath }: UnstageRequest,
+  mounts: readonly Mount[],
+  devices: ReadonlyMap<string, NodeDevice>,
+): Promise<void> {
   const there = topMountAt(mounts, stagePath)?.device;
   const other = [...devices].find(([name, { number }]) => number === there && name !== volumeId);
   if (other !== undefined)
@@ -62,9 +82,6 @@ export async function unstageVolume(ports: NodePorts, { volumeId, stagePath }: U
   const left = publications.find(({ path }) => path !== stagePath);
   if (left !== undefined)
     throw new PfError('INVALID_STATE', `cannot unstage volume "${volumeId}": it is still published at ${left.path}`);
-  await unmountAll(ports.host, stagePath);
-  await ports.attacher.detach(volumeId);
-  await ports.records.remove(volumeId);
 }
 
 /** What another attachment left behind says nothing about this one. */

@@ -1,6 +1,9 @@
 // How a name that a caller chose becomes the name of a volume, which is also its id. The cluster's rule for names is narrower than CSI's.
 
 const MAX_LENGTH = 96;
+/** The cluster's rule: others than this driver make volumes, too. */
+const ID = /^[A-Za-z0-9._-]{1,96}$/;
+/** What a volume of this driver may be called without being hashed: no option, and no folder. */
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,95}$/;
 const HASHED_PREFIX = 'csi-';
 
@@ -13,5 +16,5 @@ export function volumeNameOf(name: string, sha256: (bytes: Uint8Array) => string
 
 /** False: there cannot be a volume of this id. */
 export function isVolumeId(id: string): boolean {
-  return NAME.test(id);
+  return ID.test(id);
 }

@@ -1,7 +1,7 @@
 // pfnbd's service in the simulated world: what is asked twice, what dies in between, and what is left.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { PfError } from '../base/errors.ts';
+import { PfError } from '../base/errors.ts';
 import type { AttachService } from './attach-service.ts';
 import type { AttachRequest } from './model.ts';
 import { AttachRig } from './testing/attach-rig.ts';
@@ -152,16 +152,17 @@ test('a device without a record goes when pfnbd starts, unless it is mounted or 
   const rig = await started();
   await attach(rig);
   const [name] = rig.devices.keys();
-  const prefix = name!.slice(0, -'v1'.length);
-  assert.match(prefix, /^pf-[0-9a-f]{8}-$/);
+  assert.is(name, 'pf-rig-1-v1', 'the instance, the attachment and the volume');
+  const prefix = 'pf-rig-';
   const other = { path: '/dev/scripted8', sizeBytes: MiB, isMounted: false, server: null };
-  rig.devices.set(`${prefix}orphan`, { ...other });
-  rig.devices.set(`${prefix}mounted`, { ...other, isMounted: true });
-  rig.devices.set('pf-00000000-orphan', { ...other });
+  rig.devices.set(`${prefix}7-orphan`, { ...other });
+  rig.devices.set(`${prefix}8-mounted`, { ...other, isMounted: true });
+  rig.devices.set('pf-other-7-orphan', { ...other });
   rig.process.kill();
   await rig.start();
   await rig.until(() => stateOf(rig) === 'SERVING');
-  assert.equal([...rig.devices.keys()].sort(), [name, `${prefix}mounted`, 'pf-00000000-orphan'].sort());
+  await rig.until(() => rig.devices.size === 3);
+  assert.equal([...rig.devices.keys()].sort(), ['pf-other-7-orphan', 'pf-rig-1-v1', 'pf-rig-8-mounted']);
 });
 
 test('handing over leaves the device, ends the process and refuses what comes later', async () => {
@@ -197,9 +198,55 @@ test('a damaged record is set aside and its device removed', async () => {
   await rig.process.perform((world) => world.files.replace(path, new TextEncoder().encode('{"version":1,')));
   rig.process.kill();
   await rig.start();
-  assert.equal([rig.devices.size, rig.service.list(), await rig.records()], [0, [], []]);
+  await rig.until(() => rig.devices.size === 0);
+  assert.equal([rig.service.list(), await rig.records()], [[], []]);
   const kept = await rig.process.perform((world) => world.files.read(`${path}.set-aside`));
   assert.is(new TextDecoder().decode(kept!), '{"version":1,');
+});
+
+test('a mounted device whose record is lost is handed out under no other attachment', async () => {
+  const rig = await started();
+  const first = await attach(rig);
+  const [old] = rig.devices.values();
+  old!.isMounted = true;
+  await rig.process.perform((world) => world.files.remove('/var/lib/pfnbd/v1.attachment.json'));
+  rig.process.kill();
+  await rig.start();
+  rig.volume.attachment = 2;
+  const second = await attach(rig, { ...V1, attachment: 2 });
+  assert.is.not(second.device, first.device);
+  assert.equal([old!.server, rig.devices.size], [null, 2], 'nobody serves what nobody owns');
+});
+
+/** The next process, in which the first `count` steps of that kind fail. */
+async function restartedWith(rig: AttachRig, label: string, count: number, error: PfError): Promise<void> {
+  const step = rig.step.bind(rig);
+  let left = count;
+  rig.step = <T>(each: string, run: () => T): Promise<T> =>
+    each === label && left-- > 0 ? Promise.reject(error) : step(each, run);
+  rig.process.kill();
+  await rig.start();
+}
+
+test('a device that could not be adopted is tried again, and credentials that are refused end no attachment', async () => {
+  for (const [label, code] of [
+    ['adopt', 'NOT_READY'],
+    ['open the volume', 'PERMISSION_DENIED'],
+    ['open the volume', 'INVALID_STATE'],
+  ] as const) {
+    const rig = await started();
+    await attach(rig);
+    await restartedWith(rig, label, 3, new PfError(code, 'not now'));
+    assert.is(stateOf(rig), 'STARTING', label);
+    await rig.until(() => stateOf(rig) === 'SERVING');
+  }
+});
+
+test('an orphan that does not go keeps nobody waiting', async () => {
+  const rig = await started();
+  await attach(rig);
+  await restartedWith(rig, 'reap', 1, new PfError('TIMEOUT', 'the kernel does not answer'));
+  await rig.until(() => stateOf(rig) === 'SERVING');
 });
 
 /** Kills pfnbd before each step of `work` in turn; `check` sees the next process. Resolves with the number of deaths. */

@@ -4,7 +4,8 @@
 //   after the first arrow: the next process finds a record without a device, and drops it: whoever asked gets no answer and asks again;
 //   after the second or third: it adopts the device by its name.
 // Going:  kernel device removed --> closed --> record removed. After the first arrow the next process finds a record without a device.
-// Invariants: one step at a time for each volume; a device without a record is removed at the start, unless it is in use.
+// Invariants: one step at a time for each volume; a device without a record is removed after the start, or fails its requests while it
+// is in use; a device serves the attachment for which it was made, and no other.
 import { PfError, formatErrorChain } from '../base/errors.ts';
 import type { Json } from '../base/json.ts';
 import type { ControlHandler } from '../daemon/control-server.ts';
@@ -18,6 +19,8 @@ import { attachRequestField, volumeRequestField, type AttachedVolume as Listed, 
 export interface AttachServiceOptions {
   /** On the node's disk; for one pfnbd at a time. */
   readonly stateFolder: string;
+  /** Tells its kernel devices from those of another pfnbd on this machine, the same in every process of it: 1 to 16 of 0-9 a-z. */
+  readonly instance: string;
   readonly openVolume: (request: AttachRequest) => Promise<OpenedVolume>;
   /** The first one that this machine can use makes new devices; all of them take up old ones. */
   readonly mappers: readonly Mapper[];
@@ -32,6 +35,9 @@ export class AttachService {
   readonly #mutexes = new Map<string, Mutex>();
   readonly #ending = new AbortController();
   readonly #takingUp: Promise<void>[] = [];
+  /** Names of all mappings that there are, or are about to be. */
+  readonly #known = new Set<string>();
+  readonly #prefix: string;
   #unlock: () => Promise<void> = async () => {};
 
   /** Serves at once; volumes of an earlier process come back one by one. Errors: INVALID_STATE (another pfnbd has the folder), UNSUPPORTED (no mapper). */
@@ -42,9 +48,10 @@ export class AttachService {
     try {
       const records = new AttachmentRecords(world, stateFolder);
       const mappers = await usable(options.mappers);
-      const service = new AttachService(world, records, mappers, options, `pf-${await records.instance()}-`);
+      const service = new AttachService(world, records, mappers, options, `pf-${options.instance}-`);
       service.#unlock = () => lock.release();
       await service.#takeUpAll();
+      void service.#reap();
       return service;
     } catch (error) {
       await lock.release();
@@ -63,10 +70,8 @@ export class AttachService {
     this.#records = records;
     this.#mappers = mappers;
     this.#prefix = prefix;
-    this.#around = { world, openVolume: options.openVolume, mappingName: (volumeName) => prefix + volumeName };
+    this.#around = { world, openVolume: options.openVolume, mappingName: (request) => this.#nameOf(request) };
   }
-
-  readonly #prefix: string;
 
   /** For its control socket. */
   get handlers(): Readonly<Record<string, ControlHandler>> {
@@ -85,11 +90,12 @@ export class AttachService {
       if (present !== undefined) await this.#replace(present, request);
       const mapper = this.#mappers[0]!;
       const volume = new AttachedVolume(this.#around, mapper, request);
+      this.#known.add(this.#nameOf(request));
       await this.#records.write(recordOf(volume));
       try {
         await volume.attach();
       } catch (error) {
-        await this.#records.remove(request.volume_name);
+        await this.#forget(request);
         throw error;
       }
       this.#volumes.set(request.volume_name, volume);
@@ -132,17 +138,24 @@ export class AttachService {
   }
 
   async #takeUpAll(): Promise<void> {
-    const records = await this.#records.readAll();
-    const known = new Set(records.map((record) => this.#prefix + record.volume_name));
-    for (const mapper of this.#mappers) {
-      const gone = await mapper.reap(this.#prefix, known);
-      if (gone.length > 0) this.#world.log.warn('devices without a record were removed', { devices: [...gone] });
-    }
-    for (const record of records) {
+    for (const record of await this.#records.readAll()) {
       const mapper = this.#mappers.find((each) => each.kind === record.mapper) ?? this.#mappers[0]!;
       const volume = new AttachedVolume(this.#around, mapper, requestOf(record));
+      this.#known.add(this.#nameOf(record));
       this.#volumes.set(record.volume_name, volume);
       this.#takingUp.push(this.#takeUp(volume, record));
+    }
+  }
+
+  /** Beside everything else: what belongs to nobody may take as long as it likes to go. */
+  async #reap(): Promise<void> {
+    for (const mapper of this.#mappers) {
+      try {
+        const gone = await mapper.reap(this.#prefix, this.#known);
+        if (gone.length > 0) this.#world.log.warn('devices without a record were removed', { devices: [...gone] });
+      } catch (error) {
+        this.#world.log.warn('devices without a record could not be looked for', { error: formatErrorChain(error) });
+      }
     }
   }
 
@@ -152,16 +165,25 @@ export class AttachService {
     try {
       const isThere = await volume.takeUp(record, this.#ending.signal);
       if (isThere) {
-        this.#world.log.info('an attached volume is served again', { volume: volume_name, state: volume.state });
+        this.#world.log.info('an attached volume has its device again', { volume: volume_name, state: volume.state });
         return;
       }
       this.#volumes.delete(volume_name);
-      await this.#records.remove(volume_name);
+      await this.#forget(record);
     } catch (error) {
       if (this.#ending.signal.aborted) return;
       this.#world.log.error('an attached volume could not be taken up', { volume: volume_name, error: formatErrorChain(error) });
-      this.#volumes.delete(volume_name);
     }
+  }
+
+  /** No record any more: what is left of a device, if anything, is an orphan. */
+  async #forget(request: AttachRequest): Promise<void> {
+    this.#known.delete(this.#nameOf(request));
+    await this.#records.remove(request.volume_name);
+  }
+
+  #nameOf({ attachment, volume_name }: AttachRequest): string {
+    return `${this.#prefix}${attachment}-${volume_name}`;
   }
 
   /** The attachment that is asked for is another one: what is here belongs to one that is over. */
@@ -181,7 +203,7 @@ export class AttachService {
     const { volume_name } = volume.request;
     await volume.detach();
     this.#volumes.delete(volume_name);
-    await this.#records.remove(volume_name);
+    await this.#forget(volume.request);
   }
 
   #alone<T>(volumeName: string, task: () => Promise<T>): Promise<T> {

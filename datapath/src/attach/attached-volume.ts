@@ -26,15 +26,15 @@ export interface Surroundings {
   readonly world: World;
   /** Fences what an earlier process of this node still sends. Errors: FENCED, NOT_FOUND, UNAVAILABLE. */
   readonly openVolume: (request: AttachRequest) => Promise<OpenedVolume>;
-  /** What the kernel device is called. */
-  readonly mappingName: (volumeName: string) => string;
+  /** What the kernel device is called: never twice the same, so that no attachment gets the device of another one. */
+  readonly mappingName: (request: AttachRequest) => string;
 }
 
 const PROBE_MS = 10_000;
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 5_000;
 /** The cluster will not say otherwise when it is asked again. */
-const FINAL: ReadonlySet<string> = new Set(['FENCED', 'NOT_FOUND', 'INVALID_STATE', 'PERMISSION_DENIED']);
+const FINAL: ReadonlySet<string> = new Set(['FENCED', 'NOT_FOUND']);
 
 export class AttachedVolume {
   readonly request: AttachRequest;
@@ -77,10 +77,10 @@ export class AttachedVolume {
     }
   }
 
-  /** As an earlier process left it. False: there is no device any more. Goes on until the cluster answers, or the signal ends it. */
+  /** As an earlier process left it. False: there is no device any more. Goes on until cluster and kernel answer, or the signal ends it. */
   async takeUp(record: AttachmentRecord, signal: AbortSignal): Promise<boolean> {
     const device = (await this.#reopen(signal)) ?? new FailedDevice(record.size, record.read_only);
-    const mapping = await this.mapper.adopt({ name: this.#name, device });
+    const mapping = await this.#again('taken up by the kernel', signal, () => this.mapper.adopt({ name: this.#name, device }));
     if (mapping === null) {
       await device.close();
       return false;
@@ -113,7 +113,7 @@ export class AttachedVolume {
   }
 
   get #name(): string {
-    return this.#around.mappingName(this.request.volume_name);
+    return this.#around.mappingName(this.request);
   }
 
   async #map(device: BlockDevice): Promise<Mapping> {
@@ -128,19 +128,31 @@ export class AttachedVolume {
   }
 
   /** Null: the attachment is over. */
-  async #reopen(signal: AbortSignal): Promise<OpenedVolume | null> {
-    const { world, openVolume } = this.#around;
+  #reopen(signal: AbortSignal): Promise<OpenedVolume | null> {
+    return this.#again('opened', signal, async () => {
+      try {
+        return await this.#around.openVolume(this.request);
+      } catch (error) {
+        if (!FINAL.has(errorCodeOf(error))) throw error;
+        const { volume_name: volume } = this.request;
+        this.#around.world.log.error('an attached volume is lost to this node', { volume, error: formatErrorChain(error) });
+        return null;
+      }
+    });
+  }
+
+  /** Its requests wait in the kernel: nothing is given up that may yet succeed. */
+  async #again<T>(what: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+    const { world } = this.#around;
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
       try {
-        return await openVolume(this.request);
+        return await work();
       } catch (error) {
         signal.throwIfAborted();
-        const { volume_name: volume } = this.request;
-        if (FINAL.has(errorCodeOf(error))) {
-          world.log.warn('an attached volume is lost to this node', { volume, error: formatErrorChain(error) });
-          return null;
-        }
-        world.log.info('an attached volume cannot be opened yet', { volume, error: formatErrorChain(error) });
+        world.log.warn(`an attached volume cannot be ${what} yet`, {
+          volume: this.request.volume_name,
+          error: formatErrorChain(error),
+        });
       }
       await world.clock.sleep(pauseMs, signal);
     }

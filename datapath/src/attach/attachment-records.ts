@@ -1,5 +1,4 @@
-// What pfnbd keeps on the node's disk, so that its next process goes on without asking anybody: one JSON file a volume, and the name under
-// which this node's kernel devices can be told from those of another pfnbd. Version 1.
+// What pfnbd keeps on the node's disk, so that its next process goes on without asking anybody: one JSON file a volume. Version 1.
 import { attachmentField } from '../api/bodies.ts';
 import { flagField, nameField, recordOf, textField, wholeNumber } from '../api/fields.ts';
 import { MAX_VOLUME_BYTES } from '../api/bodies.ts';
@@ -55,17 +54,6 @@ export class AttachmentRecords {
 
   async remove(volumeName: string): Promise<void> {
     await this.#world.files.remove(this.#path(volumeName));
-  }
-
-  /** The same in every process that uses this folder: 8 characters of 0-9 a-f. */
-  async instance(): Promise<string> {
-    const path = `${this.#folder}/instance`;
-    const bytes = await this.#world.files.read(path);
-    const known = bytes === null ? '' : new TextDecoder().decode(bytes).trim();
-    if (/^[0-9a-f]{8}$/.test(known)) return known;
-    const made = this.#world.random.uuid().slice(0, 8);
-    await this.#world.files.replace(path, new TextEncoder().encode(`${made}\n`));
-    return made;
   }
 
   async #parse(name: string, bytes: Uint8Array): Promise<AttachmentRecord | null> {

@@ -44,7 +44,10 @@ export interface Mapper {
   map(request: MapRequest): Promise<Mapping>;
   /** Takes over what an earlier process has left under that name; null when nothing is there. A device that cannot be saved is removed. */
   adopt(request: MapRequest): Promise<Mapping | null>;
-  /** Removes devices whose names start with `prefix` and are not in `known`. Those in use stay. Resolves with the names removed. */
+  /**
+   * Removes devices whose names start with `prefix` and are not in `known`, which may grow meanwhile. Those in use stay, and their requests
+   * fail, now or after the kernel's own patience. Resolves with the names removed.
+   */
   reap(prefix: string, known: ReadonlySet<string>): Promise<readonly string[]>;
   /** Of the mapper itself; mappings stay as they are. */
   close(): Promise<void>;

@@ -17,6 +17,9 @@ import type { World } from '../world/world.ts';
 import { openApiWorld } from './open-api-world.ts';
 import { runDaemon } from './run-daemon.ts';
 
+/** Calls of the CSI plugin: one for each volume that is staged at the same time, and then some. */
+const CLIENTS_MAX = 512;
+
 await runDaemon(PFNBD_COMMAND, async ({ flags }, log) => {
   const { node, connections, busyPollUs, socket: socketPath } = flags;
   const conductors = conductorAddresses(flags.conductor, process.env);
@@ -25,12 +28,19 @@ await runDaemon(PFNBD_COMMAND, async ({ flags }, log) => {
   const ending = new AbortController();
   const service = await AttachService.start(world, {
     stateFolder: flags.state,
+    instance: world.sha256(new TextEncoder().encode(flags.run)).slice(0, 8),
     mappers: await openMappers(world, flags.run, flags.mapper),
     openVolume: ({ volume_name: name, attachment, read_only: isReadOnly }) =>
       openVolume(world, { name, attachment, client: node, isReadOnly, conductors, connections }),
   });
   await world.files.makeFolder(socketPath.slice(0, socketPath.lastIndexOf('/')), { isPrivate: true });
-  const server = await ControlServer.open(world, { socketPath, name: PFNBD, pid: process.pid, handlers: service.handlers });
+  const server = await ControlServer.open(world, {
+    socketPath,
+    name: PFNBD,
+    pid: process.pid,
+    handlers: service.handlers,
+    clientsMax: CLIENTS_MAX,
+  });
   const client = new ConductorClient(world, conductors);
   void announceNode(world, client, { name: node, version: PUREFLASH_VERSION }, ending.signal);
   return {

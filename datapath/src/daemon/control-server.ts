@@ -16,6 +16,8 @@ export interface ControlServerOptions {
   readonly name: string;
   readonly pid: number;
   readonly handlers: Readonly<Record<string, ControlHandler>>;
+  /** Connections at a time; one more is cut off. Default 16. */
+  readonly clientsMax?: number;
 }
 
 const CLIENTS_MAX = 16;
@@ -59,7 +61,7 @@ export class ControlServer {
       if (reason !== null && errorCodeOf(reason) === 'PROTOCOL_ERROR') this.#world.log.warn(formatErrorChain(reason));
     });
     this.#clients.add(client);
-    if (this.#clients.size > CLIENTS_MAX) {
+    if (this.#clients.size > (this.#options.clientsMax ?? CLIENTS_MAX)) {
       stream.destroy();
       return;
     }

@@ -3,6 +3,7 @@
 export interface LoopDevice {
   /** "/dev/loop3" */
   readonly path: string;
+  /** As the kernel tells it. Of a file whose mount was made in a container that has ended: its path below that mount. */
   readonly backingFile: string;
   readonly sizeBytes: number;
   /** Requests go to the file without a copy in the page cache. */
@@ -21,8 +22,8 @@ export interface LoopDevices {
   list(): Promise<readonly LoopDevice[]>;
   /** A free device over the file, with direct I/O: its path. Errors: NO_SPACE when there is none left. */
   attach(backingFile: string, options: LoopOptions): Promise<string>;
-  /** The device takes the size that the file has now. */
-  takeSize(device: LoopDevice): Promise<number>;
+  /** The device takes the size that its file, which is seen at `path`, has now. */
+  takeSize(device: LoopDevice, path: string): Promise<number>;
   /** Error INVALID_STATE while it is mounted or opened by others: nothing has changed then. */
   detach(device: LoopDevice): Promise<void>;
   /** The device goes when the last user has closed it. */

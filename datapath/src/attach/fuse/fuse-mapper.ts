@@ -108,8 +108,12 @@ export class FuseMapper implements Mapper {
     for (const name of await this.#records.names()) {
       if (!name.startsWith(prefix) || known.has(name) || this.#served.has(name) || !isMappingName(name)) continue;
       try {
+        const { fuse, loopDevices } = await this.#kernel();
+        // First: nobody answers what its users wait for, and a loop device does not let go of a file that does not answer.
+        await fuse.unmount(this.#mountPoint(name), 'abort');
+        await this.#endHolders((await this.#records.read(name))?.holder ?? null, name);
         const loop = await this.#findLoop(name);
-        if (loop !== null) await (await this.#kernel()).loopDevices.detach(loop);
+        if (loop !== null) await loopDevices.detach(loop);
         await this.#remove(name, null);
         removed.push(name);
       } catch (error) {
@@ -187,6 +191,7 @@ export class FuseMapper implements Mapper {
       device,
       server,
       loop,
+      filePath: this.#filePath(name),
       drainMs: this.#drainMs,
       removeRest: () => this.#removeRest(name, server),
       onLeft: () => this.#served.delete(name),
@@ -194,9 +199,10 @@ export class FuseMapper implements Mapper {
   }
 
   async #findLoop(name: string): Promise<LoopDevice | null> {
-    const path = this.#filePath(name);
     const { loopDevices } = await this.#kernel();
-    return (await loopDevices.list()).find(({ backingFile }) => backingFile === path) ?? null;
+    // The second: made by an earlier container, whose mounts have gone with it.
+    const paths = [this.#filePath(name), `/${name}${FILE_SUFFIX}`];
+    return (await loopDevices.list()).find(({ backingFile }) => paths.includes(backingFile)) ?? null;
   }
 
   #warnOf(name: string, loop: LoopDevice, server: FuseServer): void {

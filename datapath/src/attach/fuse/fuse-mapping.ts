@@ -13,6 +13,8 @@ export interface MappingParts {
   readonly device: BlockDevice;
   readonly server: FuseServer;
   readonly loop: LoopDevice;
+  /** Where this process sees the file under it. */
+  readonly filePath: string;
   /** How long handOver() waits for the BlockDevice. */
   readonly drainMs: number;
   /** Everything but the loop device: file system, holder, record. */
@@ -40,10 +42,10 @@ export class FuseMapping implements Mapping {
   resize(): Promise<void> {
     return this.#inTurn(async () => {
       this.#checkServed('resize');
-      const { device, loop, server } = this.#parts;
+      const { device, loop, filePath, server } = this.#parts;
       if (device.sizeBytes <= this.sizeBytes) return;
       await server.forgetSize();
-      this.sizeBytes = await this.#world.loopDevices.takeSize(loop);
+      this.sizeBytes = await this.#world.loopDevices.takeSize(loop, filePath);
     });
   }
 

@@ -66,6 +66,7 @@ export class AttachRig {
       const counted = { ...world, memory: world.memory, files: this.#countedFiles(world.files) } as World;
       return AttachService.start(counted, {
         stateFolder: '/var/lib/pfnbd',
+        instance: 'rig',
         openVolume: (request) => this.#openVolume(request),
         mappers: [new ScriptedMapper(this)],
       });

@@ -66,10 +66,10 @@ export class NodeLoopDevices implements LoopDevices {
     }
   }
 
-  async takeSize(device: LoopDevice): Promise<number> {
+  async takeSize(device: LoopDevice, file: string): Promise<number> {
     try {
       // The kernel asks for the file's size when somebody looks at it, and the loop device takes what the kernel knows.
-      await stat(device.backingFile);
+      await stat(file);
       await withDevice(device.path, 0, async (fd) => check(await this.#addon.loopSetCapacity(fd), 'LOOP_SET_CAPACITY'));
     } catch (error) {
       throw toPfError(error, `cannot resize ${device.path}`);
