@@ -102,7 +102,7 @@ function sizes({ controller, node, walked }: Target): HostileRequest[] {
     },
     {
       title: `NodeExpand to ${JSON.stringify(capacityRange)}`,
-      expected: ['INVALID_ARGUMENT', 'OUT_OF_RANGE', 'OK', 'FAILED_PRECONDITION', 'INTERNAL'],
+      expected: ['INVALID_ARGUMENT', 'OUT_OF_RANGE', 'OK'],
       send: () => node.nodeExpandVolume({ volumeId: walked.volumeId, volumePath: walked.targetPath, capacityRange }),
     },
   ]);
@@ -171,7 +171,7 @@ function paths({ node, walked, kubeletFolder }: Target): HostileRequest[] {
       },
       {
         title: title('NodeUnpublish'),
-        expected: NOTHING_DONE,
+        expected: REFUSED,
         send: () => node.nodeUnpublishVolume({ volumeId, targetPath: path }),
       },
       {
