@@ -17,9 +17,11 @@ export const COMPONENTS: readonly Component[] = [
       pfdiscover: 'datapath/src/bin/pfdiscover.ts',
       pfcli: 'datapath/src/bin/pfcli.ts',
       'nbd-serve': 'datapath/src/bin/nbd-serve.ts',
+      pfnbd: 'datapath/src/bin/pfnbd.ts',
     },
     hasAddon: true,
   },
+  { name: 'pureflash-csi', programs: { 'pureflash-csi': 'csi/src/bin/csi.ts' }, hasAddon: false },
   { name: 'pureflash-operator', programs: { 'pureflash-operator': 'operator/src/bin/operator.ts' }, hasAddon: false },
 ];
 

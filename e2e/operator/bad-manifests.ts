@@ -210,6 +210,28 @@ export const BAD_MANIFESTS: readonly BadManifest[] = [
     /confirmation.*should match/,
     /confirmation: .* does not match/,
   ),
+  cluster(
+    'two default storage classes',
+    {
+      storageClasses: [
+        { name: 'a', isDefault: true },
+        { name: 'b', isDefault: true },
+      ],
+    },
+    /storageClasses: at most one can be the default/,
+  ),
+  cluster(
+    'two storage classes of one name',
+    { storageClasses: [{ name: 'a' }, { name: 'a', replicas: 2 }] },
+    /spec\.storageClasses\[1\]: Duplicate value/,
+  ),
+  cluster(
+    'four replicas in a storage class',
+    { storageClasses: [{ name: 'a', replicas: 4 }] },
+    /spec\.storageClasses\[0\]\.replicas.*should be less than or equal to 3/,
+  ),
+  cluster('an unknown mapper', { nodeDatapath: { mapper: 'ublk' } }, /spec\.nodeDatapath\.mapper: Unsupported value: "ublk"/),
+  cluster('three CSI controllers', { csi: { controllers: 3 } }, /spec\.csi\.controllers.*should be less than or equal to 2/),
   cluster('other ports later', { ports: { conductor: 5000 } }, /ports cannot be changed after creation/, undefined, true),
   cluster(
     'another failure domain later',

@@ -1,7 +1,7 @@
 // deadline: 600s
-// needs: root kube openssl setpriv unshare containerd ctr runc ldd
+// needs: root native kube csi-sidecars mkfs.ext4 losetup /dev/fuse openssl setpriv unshare containerd ctr runc ldd
 // long
-// The way of a user: helm install brings the operator as pods on real nodes, and the quickstart comes to Ready.
+// The way of a user: helm install brings the operator as pods on real nodes, the quickstart comes to Ready, and a claim works.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -11,7 +11,9 @@ import { sayWhy } from '../local/say-why.ts';
 import { waitFor } from '../local/wait-for.ts';
 import { useControlPlane, useNodes } from '../kube/suite.ts';
 import { CHART, QUICKSTART, RELEASE, RELEASE_NAMESPACE, VOLUME } from './chart-rig.ts';
-import { buildImage, clusterSeen, IMAGE, NAMESPACE, waitForCondition } from './operator-rig.ts';
+import { buildImages, SHELL_IMAGE } from '../csi/csi-images.ts';
+import { removeRigDevices } from '../csi/clean-up.ts';
+import { buildImage, clusterSeen, NAMESPACE, waitForCondition } from './operator-rig.ts';
 
 const OPERATOR_IMAGE = 'localhost/pureflash-operator:0.1.0';
 const HERE = ['-n', RELEASE_NAMESPACE];
@@ -40,15 +42,20 @@ const leader = async (): Promise<string | null> => {
 
 test.before(
   sayWhy(async () => {
-    const daemons = join(folder, 'pureflash.tar');
     const operator = join(folder, 'operator.tar');
-    await buildImage(daemons, IMAGE);
     await buildImage(operator, OPERATOR_IMAGE, 'pureflash-operator');
-    for (const node of nodes()) for (const image of [daemons, operator]) await node.loadImage(image);
+    const images = [...(await buildImages(folder)), operator];
+    for (const node of nodes()) for (const image of images) await node.loadImage(image);
   }),
 );
 
-test.after(() => rmSync(folder, { recursive: true, force: true }));
+// Also after Ctrl-C.
+process.once('exit', () => removeRigDevices('quickstart'));
+
+test.after(() => {
+  removeRigDevices('quickstart');
+  rmSync(folder, { recursive: true, force: true });
+});
 
 test('helm install brings two operators, on two nodes, as nobody', async () => {
   await plane().helm('install', RELEASE, CHART, ...HERE, '--create-namespace', ...VALUES, '--wait', '--timeout', '90s');
@@ -65,6 +72,31 @@ test('the quickstart comes to Ready', async () => {
   await waitForCondition(plane(), 'quickstart', 'Ready', 'True', 120_000);
   console.log(`      Ready after ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
   assert.equal((await clusterSeen(plane(), 'quickstart'))!.status!.stores, { wanted: 3, ready: 3, upgraded: 3 });
+});
+
+test('a claim of the class that comes with it works', async () => {
+  await waitForCondition(plane(), 'quickstart', 'CsiReady', 'True', 120_000);
+  const claim = {
+    apiVersion: 'v1',
+    kind: 'PersistentVolumeClaim',
+    metadata: { name: 'data', namespace: 'default' },
+    spec: { accessModes: ['ReadWriteOnce'], storageClassName: 'pureflash', resources: { requests: { storage: '64Mi' } } },
+  };
+  const main = { name: 'main', image: SHELL_IMAGE, imagePullPolicy: 'Never', command: ['/bin/sh', '-c', 'echo 1 >/data/f'] };
+  const pod = {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: 'user', namespace: 'default' },
+    spec: {
+      restartPolicy: 'Never',
+      automountServiceAccountToken: false,
+      containers: [{ ...main, volumeMounts: [{ name: 'data', mountPath: '/data' }] }],
+      volumes: [{ name: 'data', persistentVolumeClaim: { claimName: 'data' } }],
+    },
+  };
+  await plane().apply([claim, pod]);
+  await plane().kubectl('wait', '--for=jsonpath={.status.phase}=Succeeded', 'pod/user', '--timeout=90s');
+  await plane().kubectl('delete', 'pod/user', 'pvc/data', '--timeout=90s');
 });
 
 test('the volume of the examples comes to Ready', async () => {

@@ -13,7 +13,7 @@ import { waitFor } from '../local/wait-for.ts';
 import { useControlPlane } from '../kube/suite.ts';
 import { ApiAudit, rightOf } from './api-audit.ts';
 import { CHART, RELEASE } from './chart-rig.ts';
-import { clusterSeen, NAMESPACE, OperatorProcess, specOnFiles, storageCluster } from './operator-rig.ts';
+import { clusterSeen, NAMESPACE, OperatorProcess, specOnFiles, storageCluster, waitForCondition } from './operator-rig.ts';
 
 const PATIENCE_MS = 30_000;
 const USER = `system:serviceaccount:${NAMESPACE}:pf-operator`;
@@ -35,6 +35,18 @@ interface Rule {
 interface Role {
   readonly rules: readonly Rule[];
 }
+
+/** With the chart's own rights for CSI controllers. */
+const WITH_CSI = specOnFiles({ csi: {} });
+const CSI_ROLE = ['--csi-role', `${NAMESPACE}:pf-operator-csi`];
+const bindings = (count: number) => ({ rolebindings: count, clusterrolebindings: count, serviceaccounts: count });
+const CHANGED = [
+  ['serviceaccount', 'files-csi'],
+  ['rolebinding', 'files-csi'],
+  ['clusterrolebinding', `pureflash:${NAMESPACE}:files:csi`],
+  ['storageclass', 'pureflash'],
+  ['csidriver', 'csi.pureflash.io'],
+] as const;
 
 const objects = async (what: string, selector: string): Promise<readonly string[]> => {
   const text = await plane().kubectl('get', what, '-A', '-l', selector, '-o', 'name');
@@ -61,13 +73,44 @@ test.after(async () => {
 });
 
 test('the operator brings a cluster up to its last object under the service account of the chart', async () => {
-  operator.start();
-  await plane().apply([storageCluster('files', specOnFiles())]);
+  operator.start(CSI_ROLE);
+  await plane().apply([storageCluster('files', WITH_CSI)]);
   const ours = 'pureflash.io/cluster=files';
   const counts = { statefulsets: 4, services: 2, configmaps: 1, stores: 3, poddisruptionbudgets: 3, persistentvolumes: 1 };
-  for (const [what, count] of Object.entries({ ...counts, servicemonitors: 2 }))
+  const csi = { csidrivers: 1, storageclasses: 1, daemonsets: 2, deployments: 1, ...bindings(1) };
+  for (const [what, count] of Object.entries({ ...counts, servicemonitors: 2, ...csi }))
     await waitFor(`${count} ${what}`, PATIENCE_MS, async () => ((await objects(what, ours)).length === count ? true : null));
   await waitFor('a status', PATIENCE_MS, async () => ((await clusterSeen(plane(), 'files'))?.status?.phase ? true : null));
+});
+
+test('claims are set up anew for other classes and images, and taken away when they are switched off', async () => {
+  const ours = 'pureflash.io/cluster=files';
+  const uids = async (what: string): Promise<string> =>
+    plane().kubectl('get', what, '-A', '-l', ours, '-o', 'jsonpath={.items[*].metadata.uid}');
+  const before = await uids('storageclasses');
+  const storageClasses = [{ name: 'pureflash', replicas: 2 }];
+  await plane().apply([storageCluster('files', { ...WITH_CSI, storageClasses, csi: { image: 'localhost/other:1' } } as never)]);
+  await waitFor('another class', PATIENCE_MS, async () => ![before, ''].includes(await uids('storageclasses')) || null);
+  await plane().apply([storageCluster('files', { ...WITH_CSI, storageClasses, csi: { controllers: 1 } } as never)]);
+  await waitFor('the other image', PATIENCE_MS, async () => {
+    const images = await plane().kubectl('get', 'ds,deploy', '-A', '-o', 'jsonpath={..image}');
+    return images.includes('localhost/pureflash-csi:0.1.0') || null;
+  });
+  // Bindings, accounts, classes and the driver that somebody has changed are put back.
+  for (const [what, name] of CHANGED)
+    await plane().kubectl('label', what, name, '--overwrite', 'app.kubernetes.io/part-of=else', ...HERE);
+  for (const [what, name] of CHANGED)
+    await waitFor(`the label of ${what} ${name}`, PATIENCE_MS, async () => {
+      const label = 'jsonpath={.metadata.labels.app\\.kubernetes\\.io/part-of}';
+      return (await plane().kubectl('get', what, name, '-o', label, ...HERE)) === 'pureflash' || null;
+    });
+});
+
+test('of two clusters one has the driver', async () => {
+  await plane().apply([storageCluster('second', { ...WITH_CSI, csi: {} } as never)]);
+  const refused = await waitForCondition(plane(), 'second', 'CsiReady', 'False', PATIENCE_MS, 'DriverTaken');
+  assert.match(refused.message, 'belongs to StorageCluster storage/files');
+  await plane().kubectl('delete', 'pfcl', 'second', ...HERE, '--wait=false');
 });
 
 test('it looks at devices, and looks again for another choice', async () => {
@@ -99,6 +142,8 @@ test('what is not wanted any more goes, and so does a cluster', async () => {
   await plane().apply([storageCluster('files', specOnFiles({ monitoring: { serviceMonitor: false } }))]);
   const ours = 'pureflash.io/cluster=files';
   await waitFor('monitors to go', PATIENCE_MS, async () => ((await objects('servicemonitors', ours)).length === 0 ? true : null));
+  for (const [what, count] of Object.entries({ csidrivers: 0, storageclasses: 0, daemonsets: 0, deployments: 0, ...bindings(0) }))
+    await waitFor(`no ${what}`, PATIENCE_MS, async () => ((await objects(what, ours)).length === count ? true : null));
   await waitFor('the budget to go', PATIENCE_MS, async () => ((await objects('pdb', ours)).length === 3 ? true : null));
   await plane().kubectl('delete', 'pfcl', 'files', ...HERE, '--wait=false');
   await waitFor('the cluster to go', PATIENCE_MS, async () => ((await clusterSeen(plane(), 'files')) === null ? true : null));
@@ -133,6 +178,7 @@ test('nothing was refused', () => {
 const UNSEEN: Readonly<Record<string, string>> = {
   'update pureflash.io/storageclusters/finalizers': 'held against an owner reference; taken away below',
   'patch events.k8s.io/events': 'for an event that repeats after a while',
+  'bind rbac.authorization.k8s.io/clusterroles': 'held against a binding',
 };
 
 test('every verb that the chart grants was used', async () => {
@@ -166,7 +212,7 @@ for (const [index, { verb, group, resource, refused }] of LOSSES.entries()) {
     await setRules(rulesWithout(verb, group, resource));
     audit.forget();
     writeFileSync(operator.logPath, '');
-    operator.start();
+    operator.start(CSI_ROLE);
     await plane().apply([storageCluster(name, specOnFiles())]);
     await waitFor(`the refusal of "${refused}"`, PATIENCE_MS, () => Promise.resolve(audit.refused(USER).has(refused) || null));
     await waitFor('a line in the log', PATIENCE_MS, async () => {

@@ -95,6 +95,8 @@ test('what must outlive the release says so', async () => {
     .filter(({ metadata }) => metadata.annotations?.['helm.sh/resource-policy'] === 'keep')
     .map(({ kind, metadata }) => `${kind} ${metadata.name}`);
   assert.equal(kept.sort(), [
+    'ClusterRole pureflash:pf-operator-csi',
+    'ClusterRole pureflash:pf-operator-csi-leases',
     'CustomResourceDefinition storageclusters.pureflash.io',
     'CustomResourceDefinition stores.pureflash.io',
     'CustomResourceDefinition volumes.pureflash.io',
@@ -122,12 +124,13 @@ test('no rule has a wildcard, and names alone open the Lease', async () => {
   }
 });
 
-test('with one namespace to watch, rights of the whole cluster are those on nodes and volumes', async () => {
+test('with one namespace to watch, rights of the whole cluster are those on what belongs to no namespace', async () => {
   const objects = objectsOf(await render(plane(), '--set', 'watchNamespace=storage'));
-  const wide = objects.find(({ kind }) => kind === 'ClusterRole') as unknown as { rules: { resources: string[] }[] };
+  const isOperators = ({ kind, metadata }: Rendered): boolean => kind === 'ClusterRole' && metadata.name.endsWith(':pf-operator');
+  const wide = objects.find(isOperators) as unknown as { rules: { resources: string[] }[] };
   assert.equal(
     wide.rules.flatMap((rule) => rule.resources),
-    ['nodes', 'persistentvolumes'],
+    ['nodes', 'persistentvolumes', 'storageclasses', 'csidrivers', 'clusterrolebindings', 'clusterroles'],
   );
   assert.ok(objects.some(({ kind, metadata }) => kind === 'Role' && metadata.namespace === 'storage'));
 });

@@ -25,6 +25,7 @@ test('every image is built from its bundle, under the name that chart and exampl
   assert.equal(readFileSync(log, 'utf8').trim().split('\n'), [
     'info --format {{.ServerVersion}}',
     'build --tag localhost/pureflash:0.1.0 --file images/pureflash.Dockerfile build/images/pureflash',
+    'build --tag localhost/pureflash-csi:0.1.0 --file images/pureflash-csi.Dockerfile build/images/pureflash-csi',
     'build --tag localhost/pureflash-operator:0.1.0 --file images/pureflash-operator.Dockerfile build/images/pureflash-operator',
   ]);
   for (const file of ['pureflash/pfstore.mjs', 'pureflash/node', 'pureflash-operator/pureflash-operator.mjs'])

@@ -7,7 +7,7 @@ import { API_VERSION, KINDS } from '@pureflash/operator/api';
 import type { JsonObject } from '@pureflash/datapath/base';
 import { bundle } from '../../images/bundle.ts';
 import { COMPONENTS, PROGRAM_FOLDER } from '../../images/programs.ts';
-import { nodeFiles, writeImage } from '../kube/image.ts';
+import { nodeFiles, writeImage, type ImageFile } from '../kube/image.ts';
 import type { ControlPlane } from '../kube/control-plane.ts';
 import { waitFor } from '../local/wait-for.ts';
 
@@ -15,8 +15,13 @@ const ROOT = resolve(import.meta.dirname, '../..');
 export const IMAGE = 'localhost/pureflash:0.1.0';
 export const NAMESPACE = 'storage';
 
-/** A docker archive with the daemons, or with the operator, as the Dockerfiles make them: on the libraries of this machine. */
-export async function buildImage(file: string, name = IMAGE, component = 'pureflash'): Promise<void> {
+/** A docker archive of a component, as the Dockerfiles make it: on the libraries of this machine, and with `tools` of it. */
+export async function buildImage(
+  file: string,
+  name = IMAGE,
+  component = 'pureflash',
+  tools: readonly ImageFile[] = [],
+): Promise<void> {
   const folder = await bundle(COMPONENTS.find((each) => each.name === component)!, `${file}.programs`);
   const libraries = nodeFiles().filter((each) => each.path !== '/bin/node');
   const programs = readdirSync(folder).map((each) => ({
@@ -26,7 +31,7 @@ export async function buildImage(file: string, name = IMAGE, component = 'purefl
   const isOperator = component === 'pureflash-operator';
   const entrypoint = [`${PROGRAM_FOLDER}/node`, ...(isOperator ? [`${PROGRAM_FOLDER}/pureflash-operator.mjs`] : [])];
   const user = isOperator ? { user: '65532:65532' } : {};
-  writeImage({ file, name, files: [...libraries, ...programs], entrypoint, ...user });
+  writeImage({ file, name, files: [...libraries, ...tools, ...programs], entrypoint, ...user });
 }
 
 export async function installCrds(plane: ControlPlane): Promise<void> {
@@ -103,6 +108,8 @@ export function specOnFiles(patch: JsonObject = {}): JsonObject {
     image: IMAGE,
     imagePullPolicy: 'Never',
     stores: { devices: { files: [{ path: '/var/lib/pureflash/disk.img', size: '2Gi' }] } },
+    // For suites of the store itself.
+    csi: { enabled: false },
     ...patch,
   };
 }

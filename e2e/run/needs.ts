@@ -1,7 +1,7 @@
 // Says whether this machine has what a test file needs. Called by run-tests.ts once per word.
 //   root        user 0                      native     the built addon
 //   io_uring    the kernel lets us use it   /dev/fuse  any absolute path: it must exist
-//   libnbd-python  Debian's nbd module      kube, csi-sanity   these programs, or a Go to build them (program-sets.ts)
+//   libnbd-python  Debian's nbd module      kube, csi-sanity, csi-sidecars   these, or a Go to build them (program-sets.ts)
 //   guest       a Linux to boot as a process (e2e/vm), or Debian's package lists to get it from
 //   any other word: a command on the path
 import { spawnSync } from 'node:child_process';

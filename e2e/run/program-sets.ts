@@ -1,5 +1,6 @@
 // Programs that are built with Go before the first test file that needs them: a word of its `// needs:` line each. Called by needs.ts,
 // test-plan.ts and run-tests.ts.
+import { canHaveSidecars } from '../csi/sidecars.ts';
 import { canHaveBinaries } from '../kube/binaries.ts';
 import { canHaveSanityPrograms } from '../sanity/programs.ts';
 
@@ -26,5 +27,11 @@ export const PROGRAM_SETS: Readonly<Record<string, ProgramSet>> = {
     script: 'e2e/sanity/build-programs.ts',
     need: 'csi-sanity (Go 1.26 to build it)',
     canHave: canHaveSanityPrograms,
+  },
+  'csi-sidecars': {
+    what: 'the CSI sidecars',
+    script: 'e2e/csi/build-sidecars.ts',
+    need: 'csi-sidecars (Go 1.26 to build them)',
+    canHave: canHaveSidecars,
   },
 };

@@ -9,6 +9,11 @@
 {{- printf "%s:%s" .Release.Namespace (include "pureflash.name" .) }}
 {{- end }}
 
+{{- /* Of the rights of CSI controllers; "-leases" after it: of their elections. */ -}}
+{{- define "pureflash.csiRole" -}}
+{{- printf "%s-csi" (include "pureflash.clusterWideName" .) }}
+{{- end }}
+
 {{- define "pureflash.serviceAccount" -}}
 {{- .Values.serviceAccount.name | default (include "pureflash.name" .) }}
 {{- end }}

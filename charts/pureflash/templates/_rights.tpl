@@ -20,6 +20,9 @@ the right to update the owner's finalizers where the API server enforces that.
   resources: [configmaps, services]
   verbs: [list, watch, create, patch]
 - apiGroups: ['']
+  resources: [serviceaccounts]
+  verbs: [list, watch, create, patch, delete]
+- apiGroups: ['']
   resources: [secrets]
   verbs: [get, create]
 - apiGroups: ['']
@@ -29,7 +32,10 @@ the right to update the owner's finalizers where the API server enforces that.
   resources: [persistentvolumeclaims]
   verbs: [list, watch, delete]
 - apiGroups: [apps]
-  resources: [statefulsets]
+  resources: [statefulsets, daemonsets, deployments]
+  verbs: [list, watch, create, patch, delete]
+- apiGroups: [rbac.authorization.k8s.io]
+  resources: [rolebindings]
   verbs: [list, watch, create, patch, delete]
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
@@ -52,4 +58,17 @@ the right to update the owner's finalizers where the API server enforces that.
 - apiGroups: ['']
   resources: [persistentvolumes]
   verbs: [list, watch, create, delete]
+- apiGroups: [storage.k8s.io]
+  resources: [storageclasses, csidrivers]
+  verbs: [list, watch, create, patch, delete]
+- apiGroups: [rbac.authorization.k8s.io]
+  resources: [clusterrolebindings]
+  verbs: [list, watch, create, patch, delete]
+# A binding may name these roles and no others.
+- apiGroups: [rbac.authorization.k8s.io]
+  resources: [clusterroles]
+  resourceNames:
+    - {{ include "pureflash.csiRole" . }}
+    - {{ include "pureflash.csiRole" . }}-leases
+  verbs: [bind]
 {{- end }}

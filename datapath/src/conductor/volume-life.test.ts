@@ -264,7 +264,9 @@ test('an attachment: opened again and again by its holder alone, over for good w
   assert.is((await open(1)).attach_epoch, 2);
   assert.is((await open(1)).attach_epoch, 3);
   assert.is((await rejection(open(2))).code, 'FENCED', 'a reader');
-  const read = await cluster.ask((conductor) => conductor.openVolume('data', { client: 'node3', attachment: 2, isReadOnly: true }));
+  const read = await cluster.ask((conductor) =>
+    conductor.openVolume('data', { client: 'node3', attachment: 2, isReadOnly: true }),
+  );
   assert.is(read.attach_epoch, 3, 'reading raises nothing');
   const info = (await cluster.ask((conductor) => conductor.listVolume()))[0]!;
   assert.equal(info.attachments, [

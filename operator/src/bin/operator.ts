@@ -3,7 +3,7 @@ import { exitCodeOf } from '@pureflash/datapath/api';
 import { errorCodeOf, formatErrorChain } from '@pureflash/datapath/base';
 import { parseFlags, type CommandSpec } from '@pureflash/datapath/cli';
 import { openNodeWorld } from '@pureflash/datapath/world';
-import { runOperator } from '../kube/operator.ts';
+import { CSI_ROLE, runOperator } from '../kube/operator.ts';
 
 const COMMAND = {
   name: 'pureflash-operator',
@@ -23,6 +23,12 @@ const COMMAND = {
       maximum: 600,
       default: 15,
     },
+    csiRole: {
+      kind: 'string',
+      help: 'ClusterRole for CSI controllers; a second one, with "-leases" after its name, for their elections',
+      placeholder: 'NAME',
+      default: CSI_ROLE,
+    },
   },
 } as const satisfies CommandSpec;
 
@@ -35,7 +41,7 @@ async function main(): Promise<void> {
     process.stdout.write(command.helpText);
     return;
   }
-  const { kubeconfig, namespace, leaseNamespace, leaseSeconds } = command.flags;
+  const { kubeconfig, namespace, leaseNamespace, leaseSeconds, csiRole } = command.flags;
   const world = await openNodeWorld({ ports: 'libuv', memoryBytes: MEMORY_BYTES });
   const ending = new AbortController();
   process.once('SIGTERM', () => ending.abort());
@@ -43,6 +49,7 @@ async function main(): Promise<void> {
   const options = {
     namespace: namespace ?? null,
     leaseMs: leaseSeconds * 1000,
+    csiRole,
     ...(kubeconfig === undefined ? {} : { kubeconfig }),
     ...(leaseNamespace === undefined ? {} : { leaseNamespace }),
   };

@@ -48,6 +48,7 @@ export async function readControl(
         }),
       ),
       volumeCount: volumes.length,
+      attachedCount: volumes.filter((volume) => volume.attachments.length > 0).length,
       degraded: degraded.slice(0, MAX_NAMES),
       degradedCount: degraded.length,
     };

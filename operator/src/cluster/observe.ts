@@ -17,6 +17,8 @@ import {
 import type { ServerKind } from '../plan/cluster-plan.ts';
 import type { ClusterView, ControlView, Discovery, NodeView, ServersView, WorkloadView } from '../plan/view.ts';
 import type { Inventory } from '../runtime/inventory.ts';
+import { observeCsi } from './observe-csi.ts';
+import { isPodReady } from './pod-ready.ts';
 
 export type StorageCluster = Resource<StorageClusterSpec, StorageClusterStatus>;
 export type StoreResource = Resource<StoreSpec, StoreStatus>;
@@ -73,6 +75,7 @@ export function observe(
     stores,
     zookeeper: serversOf(frame, inventory, pods, 'zookeeper'),
     mariadb: serversOf(frame, inventory, pods, 'mariadb'),
+    csi: observeCsi(frame, inventory, pods),
     control,
   };
 }
@@ -134,12 +137,6 @@ function workloadOf(set: KubeObject, pod: KubeObject | null): WorkloadView {
     isReady: pod !== null && isPodReady(pod),
     isCurrent: pod?.metadata.annotations?.[REVISION_ANNOTATION] === revision,
   };
-}
-
-function isPodReady(pod: KubeObject): boolean {
-  if (pod.metadata.deletionTimestamp !== undefined) return false;
-  const status = pod['status'] as { conditions?: { type: string; status: string }[] } | undefined;
-  return status?.conditions?.find((each) => each.type === 'Ready')?.status === 'True';
 }
 
 const podOf = (pods: readonly KubeObject[], name: string): KubeObject | null =>

@@ -35,6 +35,8 @@ export interface ClusterPorts {
   readonly inventory: Inventory;
   readonly tokens: ApiTokens;
   readonly passwords: ServerPasswords;
+  /** Name of the ClusterRole for CSI controllers. */
+  readonly csiRole: string;
   times(): Times & { readonly now: string };
   /** Tells people: an event on the cluster. */
   tell(cluster: StorageCluster, type: 'Normal' | 'Warning', reason: string, message: string): void;
@@ -73,6 +75,7 @@ export class ClusterReconciler {
     const options = {
       hasServiceMonitors: await client.hasKind('monitoring.coreos.com/v1', 'ServiceMonitor'),
       failedLooks: looks.filter((pod) => isFailedLook(pod, times)),
+      csiRole: this.#ports.csiRole,
     };
     // What failed is told after the report, which people need most when something fails.
     // Removal is noted down before it begins: once conductors are gone, nobody could say again that it is allowed.

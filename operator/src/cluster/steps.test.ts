@@ -1,45 +1,15 @@
 // Which calls a plan comes to, given what is there.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { refOf, type JsonObject, type KubeObject, type ObjectRef } from '../api/objects.ts';
-import type { ClusterFrame } from '../manifests/builders.ts';
+import { refOf, type JsonObject, type KubeObject } from '../api/objects.ts';
 import { planCluster } from '../plan/plan-cluster.ts';
 import { carriedOut, controlOf, plainHash, specOf, viewOf } from '../plan/testing/views.ts';
 import type { ClusterView } from '../plan/view.ts';
-import type { Inventory } from '../runtime/inventory.ts';
 import { describeStep } from './execute.ts';
 import { isRemoved, stepsOf, type Step } from './steps.ts';
+import { Shelf, frameOf, keyOf } from './testing/shelf.ts';
 
-const keyOf = (ref: ObjectRef): string => `${ref.kind}/${ref.name}`;
-
-/** An API server that does what it is told at once. */
-class Shelf implements Inventory {
-  readonly objects = new Map<string, KubeObject>();
-
-  get(ref: ObjectRef): KubeObject | null {
-    return this.objects.get(keyOf(ref)) ?? null;
-  }
-
-  list(_apiVersion: string, kind: string, namespace: string | null, labels: Readonly<Record<string, string>>): KubeObject[] {
-    return [...this.objects.values()].filter(
-      (object) =>
-        object.kind === kind &&
-        (namespace === null || object.metadata.namespace === namespace) &&
-        Object.entries(labels).every(([label, value]) => object.metadata.labels?.[label] === value),
-    );
-  }
-
-  perform(step: Step): void {
-    if (step.kind === 'delete') this.objects.delete(keyOf(step.ref));
-    else this.objects.set(keyOf(refOf(step.object)), step.object);
-  }
-}
-
-function frameOf(view: ClusterView): ClusterFrame {
-  return { name: view.name, namespace: view.namespace, uid: 'u-1', spec: view.spec, hash: plainHash };
-}
-
-const OPTIONS = { hasServiceMonitors: false, failedLooks: [] };
+const OPTIONS = { hasServiceMonitors: false, failedLooks: [], csiRole: 'pureflash-csi' };
 
 function steps(view: ClusterView, shelf: Shelf): readonly Step[] {
   return stepsOf(frameOf(view), planCluster(view, plainHash), shelf, OPTIONS);
@@ -75,7 +45,13 @@ test('whoever dies after any number of steps makes the rest', () => {
 test('a store whose turn has not come keeps its workload, and nothing removes one', () => {
   const { view, shelf } = standing();
   const asked = { ...view, spec: specOf({ image: 'localhost/pureflash:1.3.0' }) };
-  assert.equal(steps(asked, shelf).map(describeStep), ['apply apps/v1 StatefulSet storage/demo-conductor']);
+  // A DaemonSet of pfnbd replaces no pod by itself.
+  assert.equal(steps(asked, shelf).map(describeStep), [
+    'apply apps/v1 StatefulSet storage/demo-conductor',
+    'apply apps/v1 DaemonSet storage/demo-pfnbd',
+    'apply apps/v1 DaemonSet storage/demo-csi-node',
+    'apply apps/v1 Deployment storage/demo-csi-controller',
+  ]);
   const without = { ...view, nodes: [], storeNodes: view.storeNodes };
   assert.equal(
     steps(without, shelf).filter((step) => step.kind === 'delete' && step.ref.kind === 'StatefulSet'),
@@ -99,19 +75,26 @@ test('a refused spec changes nothing but the budgets of drains', () => {
   ]);
 });
 
-test('removal: stores, then conductors, then what says where their state is', () => {
+test('removal: what mounts volumes, stores, then conductors, then what says where their state is', () => {
   const { view, shelf } = standing();
   const removing = { ...view, isDeleting: true, isRemoving: true };
   const rounds: string[][] = [];
-  for (let round = 0; round < 5 && !isRemoved(frameOf(view), shelf); round += 1) {
+  for (let round = 0; round < 9 && !isRemoved(frameOf(view), shelf); round += 1) {
     const now = steps(removing, shelf);
     rounds.push(now.map((step) => (step.kind === 'delete' ? keyOf(step.ref) : 'unexpected')));
     for (const step of now) shelf.perform(step);
   }
   assert.equal(rounds, [
+    ['Deployment/demo-csi-controller', 'DaemonSet/demo-csi-node'],
     ['StatefulSet/demo-store-n1', 'StatefulSet/demo-store-n2', 'StatefulSet/demo-store-n3'],
     ['StatefulSet/demo-conductor'],
-    ['PersistentVolume/pureflash-storage-demo-conductor-0'],
+    ['DaemonSet/demo-pfnbd'],
+    [
+      'PersistentVolume/pureflash-storage-demo-conductor-0',
+      'StorageClass/pureflash',
+      'ClusterRoleBinding/pureflash:storage:demo:csi',
+      'CSIDriver/csi.pureflash.io',
+    ],
   ]);
 });
 

@@ -7,6 +7,7 @@ import {
   conductorName,
   conductorService,
   conductorSet,
+  csiObjects,
   discoveryPod,
   labelsOf,
   liveConfig,
@@ -26,6 +27,7 @@ import {
 import type { ClusterPlan } from '../plan/cluster-plan.ts';
 import type { Inventory } from '../runtime/inventory.ts';
 import { isContained } from './contained.ts';
+import { csiClusterWide, csiPresent, csiWorkloads, stepsForCsi, stuckDatapathPods } from './csi-steps.ts';
 
 export type Step =
   | { readonly kind: 'apply'; readonly object: KubeObject }
@@ -38,6 +40,8 @@ export interface StepOptions {
   readonly hasServiceMonitors: boolean;
   /** Discovery pods that failed long enough ago to be tried again. */
   readonly failedLooks: readonly KubeObject[];
+  /** Name of the ClusterRole for the CSI controller. */
+  readonly csiRole: string;
 }
 
 /** Everything that a plan wants, whether it is there or not. */
@@ -58,6 +62,7 @@ export function desiredObjects(frame: ClusterFrame, plan: ClusterPlan, options: 
     ...plan.stores.map(({ instance }) => storeResource(frame, instance.node)),
     ...plan.discover.map(({ node }) => storeResource(frame, node)),
     ...changing.map((each) => storeSet(frame, each)),
+    ...(plan.csi?.mayChange === true ? csiObjects(frame, plan.csi, options.csiRole) : []),
     ...budgets,
     ...(options.hasServiceMonitors && frame.spec.monitoring.serviceMonitor ? monitors(frame) : []),
     ...plan.discover.map(({ node, selection }) => discoveryPod(frame, node, selection)),
@@ -68,10 +73,11 @@ export function stepsOf(frame: ClusterFrame, plan: ClusterPlan, inventory: Inven
   if (plan.action === 'remove') return removal(frame, inventory);
   const desired = desiredObjects(frame, plan, options);
   const different = desired.filter((object) => !isContained(object, inventory.get(refOf(object))));
-  const missing = different.flatMap((object) => applying(object, inventory));
+  const missing = different.flatMap((object) => stepsForCsi(frame, object, inventory) ?? applying(object, inventory));
   const stale = superfluous(frame, plan, desired, inventory);
   if (plan.action === 'keep') return [...missing, ...stale.filter(({ kind }) => kind === 'PodDisruptionBudget').map(deletion)];
-  return [...missing, ...stuckPods(frame, inventory).map(deletion), ...stale.map(deletion), ...options.failedLooks.map(deletion)];
+  const stuck = [...stuckPods(frame, inventory), ...stuckDatapathPods(frame, inventory)];
+  return [...missing, ...stuck.filter(isThere).map(deletion), ...stale.map(deletion), ...options.failedLooks.map(deletion)];
 }
 
 /** Where a conductor's state lies, and what a look was made for, is decided once. */
@@ -98,7 +104,9 @@ function superfluous(
   const wanted = new Set(desired.map((object) => `${object.kind} ${object.metadata.name}`));
   const looks = inventory.list('v1', 'Pod', frame.namespace, selectorOf(frame, 'discovery'));
   const present = [...PRUNED.flatMap(([apiVersion, kind]) => ours(frame, inventory, apiVersion, kind)), ...looks];
-  return [...present, ...serversNotWanted(frame, plan, inventory)].filter(
+  // What stays as it is stays as a whole.
+  const csi = plan.csi === null || plan.csi.mayChange ? csiPresent(frame, inventory) : [];
+  return [...present, ...serversNotWanted(frame, plan, inventory), ...csi].filter(
     (object) => !wanted.has(`${object.kind} ${object.metadata.name}`) && isThere(object),
   );
 }
@@ -135,8 +143,8 @@ function isStuck(pod: KubeObject, revision: string | undefined): boolean {
 }
 
 /**
- * Stores first, then conductors, then the servers of their engine, then what says where conductors and servers have their state. Nothing on
- * any disk is touched, and claims of a storage class stay: their volumes would go with them.
+ * First what makes and mounts volumes, then stores, conductors, the servers of their engine, pfnbd, and at last what says where conductors and
+ * servers have their state. Nothing on any disk is touched, and claims of a storage class stay: their volumes would go with them.
  */
 function removal(frame: ClusterFrame, inventory: Inventory): readonly Step[] {
   const sets = ours(frame, inventory, 'apps/v1', 'StatefulSet');
@@ -144,7 +152,8 @@ function removal(frame: ClusterFrame, inventory: Inventory): readonly Step[] {
   const isConductor = (object: KubeObject): boolean => object.metadata.name === conductorName(frame);
   const isServer = (object: KubeObject): boolean => servers.some((each) => each.metadata.name === object.metadata.name);
   const stores = sets.filter((set) => !isConductor(set) && !isServer(set));
-  for (const group of [stores, sets.filter(isConductor), servers])
+  const { front, datapath } = csiWorkloads(frame, inventory);
+  for (const group of [front, stores, sets.filter(isConductor), servers, datapath])
     if (group.length > 0) return group.filter(isThere).map(deletion);
   const claims = inventory
     .list('v1', 'PersistentVolumeClaim', frame.namespace, { 'app.kubernetes.io/instance': frame.name })
@@ -152,12 +161,14 @@ function removal(frame: ClusterFrame, inventory: Inventory): readonly Step[] {
   const volumes = (['conductor', ...SERVER_KINDS] as const)
     .flatMap((component) => inventory.list('v1', 'PersistentVolume', null, labelsOf(frame, component)))
     .filter((volume) => (volume['spec'] as { claimRef?: { namespace?: string } }).claimRef?.namespace === frame.namespace);
-  return [...claims, ...volumes].filter(isThere).map(deletion);
+  return [...claims, ...volumes, ...csiClusterWide(frame, inventory)].filter(isThere).map(deletion);
 }
 
 /** Nothing of it is left, and its finalizer may go. */
 export function isRemoved(frame: ClusterFrame, inventory: Inventory): boolean {
-  return removal(frame, inventory).length === 0 && ours(frame, inventory, 'apps/v1', 'StatefulSet').length === 0;
+  const { front, datapath } = csiWorkloads(frame, inventory);
+  const left = [...ours(frame, inventory, 'apps/v1', 'StatefulSet'), ...front, ...datapath];
+  return removal(frame, inventory).length === 0 && left.length === 0;
 }
 
 function ours(frame: ClusterFrame, inventory: Inventory, apiVersion: string, kind: string): readonly KubeObject[] {

@@ -27,6 +27,14 @@ const WATCHED: readonly Watched[] = [
   { apiVersion: 'v1', kind: 'PersistentVolumeClaim', isLabelled: true, isNamespaced: true },
   { apiVersion: 'v1', kind: 'PersistentVolume', isLabelled: true, isNamespaced: false },
   { apiVersion: 'apps/v1', kind: 'StatefulSet', isLabelled: true, isNamespaced: true },
+  { apiVersion: 'apps/v1', kind: 'DaemonSet', isLabelled: true, isNamespaced: true },
+  { apiVersion: 'apps/v1', kind: 'Deployment', isLabelled: true, isNamespaced: true },
+  { apiVersion: 'v1', kind: 'ServiceAccount', isLabelled: true, isNamespaced: true },
+  { apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'RoleBinding', isLabelled: true, isNamespaced: true },
+  { apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'ClusterRoleBinding', isLabelled: true, isNamespaced: false },
+  // Of everybody: their names are taken, whoever has them.
+  { apiVersion: 'storage.k8s.io/v1', kind: 'StorageClass', isLabelled: false, isNamespaced: false },
+  { apiVersion: 'storage.k8s.io/v1', kind: 'CSIDriver', isLabelled: false, isNamespaced: false },
   { apiVersion: 'policy/v1', kind: 'PodDisruptionBudget', isLabelled: true, isNamespaced: true },
   { apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', isLabelled: true, isNamespaced: true },
   {
@@ -120,7 +128,7 @@ function keepOfPod(object: KubeObject): KubeObject {
     | undefined;
   return {
     ...keepOfAny(object),
-    spec: null,
+    spec: { nodeName: (object['spec'] as { nodeName?: string } | undefined)?.nodeName },
     status: {
       phase: status?.phase,
       conditions: status?.conditions?.filter((each) => each.type === 'Ready'),

@@ -6,7 +6,7 @@ import type { StorageCluster } from '../cluster/observe.ts';
 import { ApiTokens } from '../cluster/api-tokens.ts';
 import { ClusterReconciler } from '../cluster/reconciler.ts';
 import { ServerPasswords } from '../cluster/server-passwords.ts';
-import { CLUSTER_LABEL } from '../manifests/builders.ts';
+import { CLUSTER_LABEL, NAMESPACE_LABEL } from '../manifests/builders.ts';
 import { Controller, keyOfRef } from '../runtime/controller.ts';
 import { DEFAULT_ELECTION_TIMES, LeaderElection, type ElectionTimes } from '../runtime/leader-election.ts';
 import { EventRecorder } from '../runtime/events.ts';
@@ -27,9 +27,12 @@ export interface OperatorOptions {
   readonly leaseNamespace?: string;
   /** How long a leader that has died keeps the others waiting. */
   readonly leaseMs?: number;
+  /** Name of the ClusterRole for CSI controllers. */
+  readonly csiRole?: string;
 }
 
 const LEASE = 'pureflash-operator';
+export const CSI_ROLE = 'pureflash-csi';
 
 /** The other times keep their ratio to the duration. */
 function electionTimes(leaseMs: number): ElectionTimes {
@@ -62,6 +65,7 @@ export class KubeOperator {
   readonly #kube: KubeWorld;
   readonly #inventory: KubeInventory;
   readonly #election: LeaderElection;
+  readonly #csiRole: string;
   readonly #controllers: Controller[] = [];
   #events: EventRecorder | null = null;
   #feed: VolumeFeed | null = null;
@@ -75,6 +79,7 @@ export class KubeOperator {
   private constructor(world: World, kube: KubeWorld, options: OperatorOptions) {
     this.#world = world;
     this.#kube = kube;
+    this.#csiRole = options.csiRole ?? CSI_ROLE;
     this.#inventory = new KubeInventory(kube, options.namespace);
     const leases = new KubeLeaseStore(kube.client, options.leaseNamespace ?? kube.namespace, LEASE);
     this.#election = new LeaderElection(
@@ -119,6 +124,7 @@ export class KubeOperator {
       tokens,
       passwords: new ServerPasswords(this.#world, client),
       inventory: this.#inventory,
+      csiRole: this.#csiRole,
       times: () => timesOf(this.#world),
       tell: (cluster, type, reason, note) => {
         log.info(note, { cluster: keyOfRef(refOf(cluster)), type, reason });
@@ -178,6 +184,13 @@ const OWNED = [
   ['v1', 'ConfigMap'],
   ['v1', 'Service'],
   ['apps/v1', 'StatefulSet'],
+  ['apps/v1', 'DaemonSet'],
+  ['apps/v1', 'Deployment'],
+  ['v1', 'ServiceAccount'],
+  ['rbac.authorization.k8s.io/v1', 'RoleBinding'],
+  ['rbac.authorization.k8s.io/v1', 'ClusterRoleBinding'],
+  ['storage.k8s.io/v1', 'StorageClass'],
+  ['storage.k8s.io/v1', 'CSIDriver'],
   ['policy/v1', 'PodDisruptionBudget'],
   ['networking.k8s.io/v1', 'NetworkPolicy'],
 ] as const;
@@ -186,7 +199,8 @@ const OWNED = [
 function keysOf(object: KubeObject | null): string[] {
   const labels = object?.metadata.labels;
   const cluster = labels?.[CLUSTER_LABEL] ?? labels?.['app.kubernetes.io/instance'];
-  return cluster === undefined ? [] : [`${object!.metadata.namespace}/${cluster}`];
+  const namespace = object?.metadata.namespace ?? labels?.[NAMESPACE_LABEL];
+  return cluster === undefined || namespace === undefined ? [] : [`${namespace}/${cluster}`];
 }
 
 const refOf = ({ metadata }: KubeObject) => ({

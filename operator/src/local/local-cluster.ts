@@ -149,6 +149,7 @@ export class LocalCluster {
       stores: new Map(stores.map((each) => [each.instance.node, workload(each, reports.get(storeName(each.instance.node)))])),
       zookeeper: NO_SERVERS,
       mariadb: NO_SERVERS,
+      csi: null,
       control,
     };
   }

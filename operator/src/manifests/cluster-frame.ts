@@ -13,7 +13,16 @@ export interface ClusterFrame {
   readonly hash: Hash;
 }
 
-export type Component = 'conductor' | 'store' | 'discovery' | 'config' | ServerKind;
+export type Component =
+  | 'conductor'
+  | 'store'
+  | 'discovery'
+  | 'config'
+  | 'pfnbd'
+  | 'csi'
+  | 'csi-node'
+  | 'csi-controller'
+  | ServerKind;
 
 export const CLUSTER_LABEL = 'pureflash.io/cluster';
 export const NODE_LABEL = 'pureflash.io/node';

@@ -19,7 +19,7 @@ const TESTDATA = join(import.meta.dirname, 'testdata');
 
 function objectsOf(view: ClusterView, plan: ClusterPlan): string {
   const frame: ClusterFrame = { name: view.name, namespace: view.namespace, uid: 'u-1', spec: view.spec, hash: plainHash };
-  const objects = desiredObjects(frame, plan, { hasServiceMonitors: true, failedLooks: [] });
+  const objects = desiredObjects(frame, plan, { hasServiceMonitors: true, failedLooks: [], csiRole: 'pureflash-csi' });
   assert.ok(objects.every((object) => isContained(object, object)));
   return objects.map((object) => stringify(object, { aliasDuplicateObjects: false, lineWidth: 130 })).join('---\n');
 }

@@ -2,8 +2,10 @@
 //   Accepted        can the spec be realised?            ConductorsReady  does the control plane answer?
 //   StoresReady     is every store online?               Redundant        has every volume all its replicas?
 //   UpToDate        does everything run what the spec says?  Deletable    only while the resource is being deleted
-// With the external engine also ZooKeeperReady and MetadataStoreReady (server-conditions.ts).
+// With the external engine also ZooKeeperReady and MetadataStoreReady (server-conditions.ts), with CSI also DatapathReady and CsiReady
+// (csi-conditions.ts), which tell of claims: Ready tells of the store behind them.
 import type { ConditionStatus, Phase, PlannedCondition } from './cluster-plan.ts';
+import { csiConditions, nodesBehind } from './csi-conditions.ts';
 import type { Findings } from './plan-cluster.ts';
 import { isInMaintenance } from './rollout.ts';
 import { engineMissing, serverConditions } from './server-conditions.ts';
@@ -11,7 +13,8 @@ import { engineMissing, serverConditions } from './server-conditions.ts';
 export function conditionsOf(findings: Findings): { readonly conditions: readonly PlannedCondition[]; readonly phase: Phase } {
   const servers = serverConditions(findings.view, findings.servers);
   const needed = [accepted(findings), ...servers, conductorsReady(findings), storesReady(findings)];
-  const parts = [...needed, redundant(findings), upToDate(findings)];
+  const csi = csiConditions(findings.view, findings.servers.isExternal);
+  const parts = [...needed, redundant(findings), ...csi, upToDate(findings)];
   const { deletion } = findings;
   const deletable = deletion === null ? [] : [condition('Deletable', 'False', deletion.reason, deletion.message)];
   // Servers of others are Unknown, which stands in nobody's way.
@@ -23,13 +26,16 @@ export function conditionsOf(findings: Findings): { readonly conditions: readonl
   return { conditions: [ready, ...parts, ...deletable], phase: phaseOf(findings, parts) };
 }
 
+const DATAPATH_WAITS = 'DatapathWaits';
+
 function phaseOf(findings: Findings, parts: readonly PlannedCondition[]): Phase {
   const is = (type: string): boolean => parts.some((part) => part.type === type && part.status === 'True');
   if (findings.deletion !== null) return 'Deleting';
   if (!is('Accepted')) return 'Refused';
   if (isInMaintenance(findings.view)) return 'Maintenance';
   if (!findings.view.wasMade) return is('ConductorsReady') && findings.online.length > 0 ? 'Starting' : 'Pending';
-  if (!is('UpToDate')) return 'Upgrading';
+  // What waits for somebody's hand is not under way.
+  if (!is('UpToDate') && !parts.some((part) => part.reason === DATAPATH_WAITS)) return 'Upgrading';
   return is('ConductorsReady') && is('StoresReady') && is('Redundant') ? 'Ready' : 'Degraded';
 }
 
@@ -93,7 +99,7 @@ function redundant({ view }: Findings): PlannedCondition {
   );
 }
 
-function upToDate({ view, rollout, areConductorsCurrent, placement, servers }: Findings): PlannedCondition {
+function upToDate({ view, rollout, areConductorsCurrent, placement, servers, csi }: Findings): PlannedCondition {
   const type = 'UpToDate';
   if (rollout.pause !== null) return condition(type, 'False', rollout.pause.reason, `paused: ${rollout.pause.message}`);
   if (rollout.outdated.length > 0)
@@ -110,6 +116,14 @@ function upToDate({ view, rollout, areConductorsCurrent, placement, servers }: F
       'False',
       'RollingOut',
       `${behind.map(({ group }) => group.kind).join(', ')}: servers are being started`,
+    );
+  const late = nodesBehind(view, csi);
+  if (late.length > 0)
+    return condition(
+      type,
+      'False',
+      DATAPATH_WAITS,
+      `pfnbd of an earlier revision runs on ${late.join(', ')}: volumes there are served on; delete its pod on each node when it suits you`,
     );
   return condition(type, 'True', 'UpToDate', 'everything runs what the spec says');
 }

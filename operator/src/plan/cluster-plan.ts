@@ -60,6 +60,32 @@ export interface WantedServers {
   readonly clients: readonly string[] | null;
 }
 
+/** What a node's pfnbd has to be restarted for, which is done by hand. */
+export interface DatapathInstance {
+  readonly image: string;
+  readonly conductors: readonly string[];
+  readonly mapper: 'auto' | 'nbd' | 'fuse';
+  readonly resources: object | null;
+}
+
+export interface CsiImages {
+  readonly driver: string;
+  readonly provisioner: string;
+  readonly attacher: string;
+  readonly resizer: string;
+}
+
+/** The way from claims to volumes. */
+export interface WantedCsi {
+  readonly datapath: DatapathInstance;
+  readonly revision: string;
+  readonly images: CsiImages;
+  /** The driver's name is this cluster's. Until then nothing else of it is made. */
+  readonly isHolder: boolean;
+  /** False: what runs stays as it is. */
+  readonly mayChange: boolean;
+}
+
 /** What daemons take over while they run. */
 export interface LiveSettings {
   readonly conductorLogLevel: string;
@@ -100,6 +126,8 @@ export interface ClusterPlan {
   readonly stores: readonly Wanted<StoreInstance>[];
   /** Managed servers of the external engine. */
   readonly servers: readonly WantedServers[];
+  /** Null: nothing of it is to be there. */
+  readonly csi: WantedCsi | null;
   readonly endpoints: readonly string[];
   readonly settings: LiveSettings;
   readonly budgets: readonly Budget[];

@@ -1,10 +1,12 @@
 // The plan of a StorageCluster: everything that is decided about it is decided from here. Pure: the same view gives the same plan, and an
 // operator that dies in the middle of carrying one out makes the rest of it again.
 import { formatHostPort } from '@pureflash/datapath/api';
+import { PUREFLASH_VERSION } from '@pureflash/datapath/base';
 import { budgetsOf, type StoreState } from './budgets.ts';
-import type { ClusterPlan, LiveSettings, Phase, PlannedCondition, StoreInstance, Wanted } from './cluster-plan.ts';
+import type { ClusterPlan, LiveSettings, Phase, PlannedCondition, StoreInstance, Wanted, WantedCsi } from './cluster-plan.ts';
 import { placeConductors, type ConductorPlacement } from './conductors.ts';
 import { conditionsOf } from './cluster-conditions.ts';
+import { planCsi } from './csi.ts';
 import { deletionRefusal } from './deletion.ts';
 import { refusalOf } from './refusals.ts';
 import { conductorRevision, storeRevision, type Hash } from './revision.ts';
@@ -46,6 +48,7 @@ export function planCluster(view: ClusterView, hash: Hash): ClusterPlan {
     revision: turns[index]!.revision,
     mayChange: rollout.mayChange.has(instance.node),
   }));
+  const csi = planCsi(view, endpoints, PUREFLASH_VERSION, hash);
   const findings: Findings = {
     view,
     deletion,
@@ -54,6 +57,7 @@ export function planCluster(view: ClusterView, hash: Hash): ClusterPlan {
     placement,
     stores,
     rollout,
+    csi,
     areConductorsCurrent,
     online: onlineStores(view, wantedStores),
   };
@@ -65,6 +69,7 @@ export function planCluster(view: ClusterView, hash: Hash): ClusterPlan {
     conductors,
     stores: wantedStores,
     servers: servers.wanted,
+    csi,
     endpoints,
     settings: settingsOf(view),
     budgets: budgetsOf(findings.online, view.control !== null && view.control.degradedCount === 0),
@@ -88,6 +93,7 @@ export interface Findings {
   readonly placement: ConductorPlacement;
   readonly stores: StorePlacement;
   readonly rollout: Rollout;
+  readonly csi: WantedCsi | null;
   readonly areConductorsCurrent: boolean;
   readonly online: readonly (StoreState & { readonly node: string })[];
 }
@@ -149,6 +155,7 @@ function removal(view: ClusterView): ClusterPlan {
     conductors: [],
     stores: [],
     servers: [],
+    csi: null,
     endpoints: [],
     settings: settingsOf(view),
     budgets: [],

@@ -33,6 +33,24 @@ export interface ServersView {
   readonly wasFounded: boolean;
 }
 
+/** One process on each of some nodes. */
+export interface NodeSetView {
+  /** Null: the platform has not counted its nodes yet. */
+  readonly wantedCount: number | null;
+  readonly pods: readonly { readonly node: string; readonly revision: string; readonly isReady: boolean }[];
+}
+
+export interface CsiView {
+  /** "namespace/name" of the StorageCluster that has the driver; '' for somebody that is none; null: nobody has it. */
+  readonly holder: string | null;
+  /** Wanted storage classes whose names are taken by others'. */
+  readonly takenClasses: readonly string[];
+  /** Null: not made. */
+  readonly datapath: NodeSetView | null;
+  readonly node: NodeSetView | null;
+  readonly controller: { readonly ready: number } | null;
+}
+
 /** What was found on a node's disks. */
 export interface Discovery {
   readonly devices: readonly DeviceReport[];
@@ -63,6 +81,8 @@ export interface ControlView {
   readonly version: string;
   readonly stores: readonly StoreView[];
   readonly volumeCount: number;
+  /** How many of them a client has attached. */
+  readonly attachedCount: number;
   /** Names of volumes that miss a replica, a few of them, and how many there are. */
   readonly degraded: readonly string[];
   readonly degradedCount: number;
@@ -96,8 +116,12 @@ export interface ClusterView {
   readonly stores: ReadonlyMap<string, WorkloadView>;
   readonly zookeeper: ServersView;
   readonly mariadb: ServersView;
+  /** Null: the platform has no CSI. */
+  readonly csi: CsiView | null;
   /** Null: no conductor answers. */
   readonly control: ControlView | null;
 }
 
 export const NO_SERVERS: ServersView = { nodes: [], members: new Map(), wasFounded: false };
+
+export const NO_CSI: CsiView = { holder: null, takenClasses: [], datapath: null, node: null, controller: null };

@@ -15,6 +15,7 @@ import {
   withRules,
   type Infer,
 } from '../schema.ts';
+import { csi, nodeDatapath, storageClasses } from './csi.ts';
 import { deviceSelector } from './devices.ts';
 import { mariadb, zookeeper } from './metadata-servers.ts';
 import {
@@ -128,6 +129,11 @@ const spec = withRules(
     zookeeper: optional(zookeeper),
     mariadb: optional(mariadb),
     stores,
+    csi: defaulted(csi, {}),
+    nodeDatapath: defaulted(nodeDatapath, {}),
+    storageClasses: defaulted(storageClasses, [
+      { name: 'pureflash', replicas: 3, fsType: 'ext4', isDefault: false, reclaimPolicy: 'Delete', allowExpansion: true },
+    ]),
     networks: defaulted(
       object('Networks of the nodes, where they have several.', {
         client: optional(cidr('Clients reach stores and conductors here.')),

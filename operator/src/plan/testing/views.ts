@@ -4,7 +4,16 @@ import { STORAGE_CLUSTER } from '../../api/v1alpha1/kinds.ts';
 import type { StorageClusterSpec } from '../../api/v1alpha1/storage-cluster.ts';
 import type { Json, JsonObject } from '@pureflash/datapath/base';
 import type { ClusterPlan } from '../cluster-plan.ts';
-import { NO_SERVERS, type ClusterView, type ControlView, type NodeView, type ServersView, type WorkloadView } from '../view.ts';
+import {
+  NO_CSI,
+  NO_SERVERS,
+  type ClusterView,
+  type ControlView,
+  type NodeSetView,
+  type NodeView,
+  type ServersView,
+  type WorkloadView,
+} from '../view.ts';
 
 /** Not a hash at all: tests read it. */
 export const plainHash = (text: string): string => {
@@ -47,6 +56,7 @@ export function controlOf(nodes: readonly number[], patch: Partial<ControlView> 
       disks: [{ uuid: `d${number}`, device: '/var/lib/pureflash/disk.img', isHealthy: true, capacity: 100, free: 90 }],
     })),
     volumeCount: 1,
+    attachedCount: 0,
     degraded: [],
     degradedCount: 0,
     ...patch,
@@ -73,6 +83,7 @@ export function viewOf(patch: Partial<ClusterView> = {}): ClusterView {
     stores: new Map(),
     zookeeper: NO_SERVERS,
     mariadb: NO_SERVERS,
+    csi: NO_CSI,
     control: null,
     ...patch,
   };
@@ -94,6 +105,7 @@ export function carriedOut(view: ClusterView, plan: ClusterPlan): ClusterView {
     ...view,
     zookeeper: serversOf(plan, 'zookeeper', view.zookeeper),
     mariadb: serversOf(plan, 'mariadb', view.mariadb),
+    csi: csiOf(view, plan),
     wasMade: !isExternal,
     conductorNodes: plan.conductors.map(({ instance }) => instance.node),
     storeNodes: [...stores.keys()],
@@ -111,6 +123,24 @@ function serversOf(plan: ClusterPlan, kind: 'zookeeper' | 'mariadb', before: Ser
     nodes: members.flatMap(({ place }) => (place === null ? [] : [place.node])),
     members: new Map(members.map(({ ordinal }) => [ordinal, running(wanted.revision, image)])),
     wasFounded: true,
+  };
+}
+
+/** All of it, although it takes a platform two rounds: first the driver's name becomes this cluster's. */
+function csiOf(view: ClusterView, { csi }: ClusterPlan): ClusterView['csi'] {
+  if (view.csi === null || csi === null || !csi.mayChange) return view.csi;
+  const set = (revisionOf: (node: string) => string): NodeSetView => ({
+    wantedCount: view.nodes.length,
+    pods: view.nodes.map(({ name }) => ({ node: name, revision: revisionOf(name), isReady: true })),
+  });
+  const before = view.csi.datapath?.pods ?? [];
+  return {
+    ...view.csi,
+    holder: `${view.namespace}/${view.name}`,
+    // Nobody replaces a pod of pfnbd.
+    datapath: set((node) => before.find((pod) => pod.node === node)?.revision ?? csi.revision),
+    node: set(() => ''),
+    controller: { ready: view.spec.csi.controllers },
   };
 }
 
