@@ -410,8 +410,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'an attachment that is over opens the volume again',
     file: 'datapath/src/conductor/state/attachments.ts',
-    find: 'each.number === number && !each.isReadOnly',
-    replace: '!each.isReadOnly',
+    find: 'volume.attachments.find((each) => each.number === number)',
+    replace: 'volume.attachments.find((each) => each.client === client)',
     why: 'what a node still has in its page cache from before overwrites what another node has written since',
     seeds: NO_SEEDS,
     tests: ['datapath/src/conductor/state/apply-volume.test.ts'],
@@ -424,5 +424,14 @@ export const MUTATIONS: readonly Mutation[] = [
     why: 'pfnbd dies in between, and its next process takes the device away from under a mount',
     seeds: NO_SEEDS,
     tests: ['datapath/src/attach/attach-service.test.ts'],
+  },
+  {
+    name: 'an opening answers whatever epoch is in force by then',
+    file: 'datapath/src/conductor/handlers/attachments.ts',
+    find: 'if (epoch !== null) checkEpoch(current, epoch);',
+    replace: '',
+    why: 'a client that lost the volume while it opened it gets the epoch of the one that has it',
+    seeds: NO_SEEDS,
+    tests: ['datapath/src/conductor/attachment-fences.test.ts'],
   },
 ];

@@ -56,4 +56,17 @@ test('a detachment is not answered with success while the client has opened the 
   await cluster.end();
 });
 
+test('of two openings at the same time one gets the volume, and the other one is told', async () => {
+  const cluster = await clusterWithNodes(44);
+  for (const number of [1, 2]) cluster.store(number).isHoldingBack = true;
+  const first = codeOf(cluster.begin((client) => client.openVolume('data', { client: 'a' })));
+  await cluster.run(200);
+  const second = cluster.begin((client) => client.openVolume('data', { client: 'b' }));
+  await cluster.run(200);
+  for (const number of [1, 2]) cluster.store(number).isHoldingBack = false;
+  assert.is((await cluster.sim.settle(second)).attach_epoch, 2);
+  assert.is(await cluster.sim.settle(first), 'FENCED');
+  await cluster.end();
+});
+
 test.run();
