@@ -37,8 +37,8 @@ run: setup ## a local cluster on file-backed disks, until Ctrl-C (ONCE=1: walk t
 clean-run: ## remove what `make run` left on the disk
 	rm -rf build/run
 
-e2e: setup ## the suites on real Kubernetes, the long ones too (ONLY=... narrows it)
-	@$(NODE) e2e/run/run-tests.ts --long --only '$(or $(ONLY),e2e/kube,e2e/operator)'
+e2e: setup ## the suites on real Kubernetes and in a virtual machine, the long ones too (ONLY=... narrows it)
+	@$(NODE) e2e/run/run-tests.ts --long --only '$(or $(ONLY),e2e/kube,e2e/operator,e2e/csi,e2e/sanity,e2e/vm)'
 
 kube: setup ## a Kubernetes cluster of one node on this machine, until Ctrl-C (as root; ONCE=1: run a pod and exit)
 	@ONCE='$(ONCE)' $(NODE) e2e/kube/make-kube.ts

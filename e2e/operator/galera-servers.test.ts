@@ -1,6 +1,7 @@
 // deadline: 400s
 // needs: root setpriv bash mariadbd mariadb mariadb-install-db mariabackup socat wsrep_sst_mariabackup /usr/lib/galera/libgalera_smm.so
 // optional
+// long
 // The files that three managed MariaDB servers are started with, given to Debian's Galera: they become one cluster, find each other again after
 // a crash of all and after an orderly end of all, and a first server without its disk founds no second cluster.
 import { test } from 'uvu';

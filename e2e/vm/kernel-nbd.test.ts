@@ -2,6 +2,7 @@
 // kill -9 under load with the next process taking over, two connections, reaping, and nothing left. In the long form with more load.
 // The guest tells facts (kernel-nbd-guest.ts); the tests here say what they must be.
 // deadline: 240s
+// long
 // needs: guest native fio mkfs.ext4 resize2fs e2fsck
 import { resolve } from 'node:path';
 import { suite } from 'uvu';

@@ -2,6 +2,7 @@
 // deadline: 240s
 // needs: root native fio mkfs.ext4 mount blkdiscard /sys/module/nbd
 // ports: both
+// optional
 import { testMapper } from '../testing/mapper-contract.ts';
 
 testMapper('nbd');
