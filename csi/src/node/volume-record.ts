@@ -5,6 +5,7 @@ import { PfError, type JsonObject } from '@pureflash/datapath/base';
 import type { Files, Logger } from '@pureflash/datapath/world';
 import { FS_TYPES } from '../calls/capability.ts';
 import type { FsType } from './host.ts';
+import { isVolumeId } from '../volumes/names.ts';
 
 export interface Staged {
   readonly path: string;
@@ -68,7 +69,7 @@ export class VolumeRecords {
 
 /** Error INVALID_ARGUMENT. A volume's id is its name at the conductor. */
 export function checkVolumeId(volumeId: string): string {
-  if (/^[A-Za-z0-9._-]{1,96}$/.test(volumeId)) return volumeId;
+  if (isVolumeId(volumeId)) return volumeId;
   const shown = JSON.stringify(volumeId.slice(0, 100));
   throw new PfError('INVALID_ARGUMENT', `volume_id ${shown} cannot be one: 1 to 96 characters of A-Z a-z 0-9 . _ - wanted`);
 }

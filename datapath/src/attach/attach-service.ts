@@ -6,7 +6,7 @@
 // Going:  kernel device removed --> closed --> record removed. After the first arrow the next process finds a record without a device.
 // Invariants: one step at a time for each volume; a device without a record is removed after the start, or fails its requests while it
 // is in use; a device serves the attachment for which it was made, and no other.
-import { PfError, formatErrorChain } from '../base/errors.ts';
+import { PfError, errorCodeOf, formatErrorChain } from '../base/errors.ts';
 import type { Json } from '../base/json.ts';
 import type { ControlHandler } from '../daemon/control-server.ts';
 import { Mutex } from '../daemon/mutex.ts';
@@ -191,6 +191,7 @@ export class AttachService {
     try {
       await this.#remove(present);
     } catch (error) {
+      if (errorCodeOf(error) !== 'INVALID_STATE') throw error;
       throw new PfError(
         'INVALID_STATE',
         `cannot attach volume "${request.volume_name}" with attachment ${request.attachment}: the device of attachment ${present.request.attachment} is still there; unmount it and detach it first`,
