@@ -245,6 +245,12 @@ export class ConductorClient {
     return this.#call('heartbeat', CONDUCTOR_ROUTES.heartbeat, {}, request, new Attempt(options, 400, 1000));
   }
 
+  /** The short heartbeat, when the last full one still says it all. Errors: NOT_FOUND, this conductor wants a full one. */
+  async stillAlive(storeId: number, incarnation: string, options: CallOptions = {}): Promise<void> {
+    const params = { store_id: storeId, incarnation };
+    await this.#call('still_alive', CONDUCTOR_ROUTES.still_alive, params, null, new Attempt(options, 400, 1000));
+  }
+
   /** Answers the current configuration, also when nothing was changed (ret_code INVALID_STATE). 30 s by default. */
   async handleError(request: HandleErrorRequest, options: CallOptions = {}): Promise<HandleErrorReply> {
     const reply = await this.#call(

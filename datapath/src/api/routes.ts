@@ -16,6 +16,7 @@ import {
   openFlags,
   prepareVolumeField,
   recoveryDoneField,
+  storeIdField,
 } from './bodies.ts';
 import { clientField, flagField, nameField, optional, textField, wholeNumber, type Field, type Fields } from './fields.ts';
 import type {
@@ -59,6 +60,12 @@ export type BodyOf<R> = R extends Route<infer _Params, infer Body, infer _Answer
 export type AnswerOf<R> = R extends Route<infer _Params, infer _Body, infer Answer> ? Answer : never;
 
 const volume_name = nameField;
+
+/** A heartbeat of a store that has nothing new to tell since its last full one. */
+export interface StillAliveParams {
+  readonly store_id: number;
+  readonly incarnation: string;
+}
 
 export interface CreateVolumeParams {
   readonly volume_name: string;
@@ -125,6 +132,7 @@ const shardIndexField = wholeNumber(0, MAX_SHARDS_IN_VOLUME - 1);
 
 export const CONDUCTOR_ROUTES = {
   heartbeat: post<typeof heartbeatField, HeartbeatReply>(heartbeatField),
+  still_alive: get<StillAliveParams, Reply>({ store_id: storeIdField, incarnation: textField(64) }),
   handle_error: post<typeof handleErrorField, HandleErrorReply>(handleErrorField),
   recovery_done: post<typeof recoveryDoneField, RecoveryDoneReply>(recoveryDoneField),
   create_volume: get<CreateVolumeParams, CreateVolumeReply>({

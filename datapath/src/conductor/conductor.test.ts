@@ -196,6 +196,33 @@ test('a store that restarts between two heartbeats loses its place, and a late h
   await cluster.end();
 });
 
+test('the short heartbeat counts only for the process and the conductor that know each other, and keeps a store alive', async () => {
+  const cluster = await SimCluster.start(51, 1);
+  const { storeId, incarnation } = cluster.store(1);
+  const refused = /store 1 has not been heard of lately as incarnation ".*": send a full heartbeat/;
+  const say = async (id: number, as: string): Promise<string> => {
+    try {
+      await cluster.ask((client) => client.stillAlive(id, as));
+      return 'heard';
+    } catch (error) {
+      return (error as Error).message;
+    }
+  };
+  assert.is(await say(storeId, incarnation), 'heard');
+  assert.match(await say(storeId, 'another'), refused);
+  assert.match(await say(77, incarnation), /store 77 has not been heard of/);
+  cluster.killStore(1);
+  for (let count = 0; count < 10; count += 1) {
+    assert.is(await say(storeId, incarnation), 'heard');
+    await cluster.run(600);
+  }
+  assert.is(cluster.conductor.monitor.livenessOf(1), 'LIVE');
+  await cluster.until(() => cluster.conductor.monitor.livenessOf(1) === 'DEAD');
+  assert.match(await say(storeId, incarnation), refused);
+  assert.is(cluster.conductor.monitor.livenessOf(1), 'DEAD', 'the dead are not raised by it');
+  await cluster.end();
+});
+
 test('the last in-sync replica stays through its death and returns as it was', async () => {
   const cluster = await SimCluster.start(6, 2);
   await cluster.createVolume('data', 2);
@@ -432,6 +459,7 @@ test('whatever is thrown at the door, a JSON error comes back and the conductor 
   const pick = <T>(from: readonly T[]): T => from[random.below(from.length)]!;
   const ops = [
     'heartbeat',
+    'still_alive',
     'handle_error',
     'recovery_done',
     'create_volume',
@@ -457,6 +485,8 @@ test('whatever is thrown at the door, a JSON error comes back and the conductor 
     'request_id',
     'client',
     'force',
+    'store_id',
+    'incarnation',
     '__proto__',
     'constructor',
     'x'.repeat(5000),

@@ -7,7 +7,7 @@ import { CONDUCTOR_ROUTES } from '../api/routes.ts';
 import type { HttpHandler, HttpResponse } from '../world/http.ts';
 import type { ConductorContext } from './context.ts';
 import { getCluster, listDisk, listStore } from './handlers/cluster.ts';
-import { handleError, heartbeat, recoveryDone } from './handlers/store-reports.ts';
+import { handleError, heartbeat, recoveryDone, stillAlive } from './handlers/store-reports.ts';
 import { attachVolume, closeVolume, detachVolume, openVolume } from './handlers/attachments.ts';
 import { listNode, putNode, removeNode } from './handlers/nodes.ts';
 import { checkVolumeExists, createVolume, deleteVolume, getVolume, listVolume, resizeVolume } from './handlers/volumes.ts';
@@ -17,6 +17,7 @@ import { renderStatusPage } from './status-page.ts';
 export function createDoor(context: ConductorContext): HttpHandler {
   const handlers: Handlers<typeof CONDUCTOR_ROUTES> = {
     heartbeat: (_params, body) => heartbeat(context, body),
+    still_alive: (params) => stillAlive(context, params),
     handle_error: (_params, body) => handleError(context, body),
     recovery_done: (_params, body) => recoveryDone(context, body),
     create_volume: (params) => createVolume(context, params),

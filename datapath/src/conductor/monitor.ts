@@ -19,7 +19,7 @@ const REMEMBERED_INCARNATIONS = 16;
 interface Watched {
   readonly report: HeartbeatRequest;
   readonly facts: StoreFacts;
-  readonly heardAt: number;
+  heardAt: number;
   isDead: boolean;
 }
 
@@ -73,6 +73,16 @@ export class Monitor implements LivenessView {
       this.#arm();
       this.#onChange(storeId);
     }
+  }
+
+  /** False when its last report does not stand for it any more: it is dead, another process, or was never heard of. */
+  hearAgain(storeId: number, incarnation: string): boolean {
+    const watched = this.#watched.get(storeId);
+    if (watched === undefined || watched.isDead || watched.report.incarnation !== incarnation) return false;
+    const wasQuiet = this.isQuiet(storeId);
+    watched.heardAt = this.#clock.now();
+    if (wasQuiet) this.#onChange(storeId);
+    return true;
   }
 
   livenessOf(storeId: number): Liveness {

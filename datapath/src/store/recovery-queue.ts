@@ -29,6 +29,11 @@ export class RecoveryQueue {
     this.#fill();
   }
 
+  /** Nothing runs and nothing waits. */
+  get isIdle(): boolean {
+    return this.#running === 0 && this.#waiting.length === 0;
+  }
+
   /** `work` is not called, and the answer is 'outdated', when `isCurrent` turns false before there is a place. */
   async run<T>(isCurrent: () => boolean, work: () => Promise<T>): Promise<T | 'outdated'> {
     if (this.#running < this.#limit) this.#running += 1;

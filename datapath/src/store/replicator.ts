@@ -2,7 +2,8 @@
 // promises for reads, promotions and recoveries. The host of every shard.
 //
 // Heartbeats are sent for a shard while it is read ("warm") and for two seconds after: an idle shard costs nothing, and the first
-// read after a pause waits one round trip for its promise.
+// read after a pause waits one round trip for its promise. Without anything to look after, the tick itself stops: ages are counted
+// in ticks, and nothing has an age then.
 import { formatErrorChain } from '../base/errors.ts';
 import type { ConductorClient } from '../api/conductor-client.ts';
 import type { VolumeConfig } from '../api/model.ts';
@@ -30,6 +31,8 @@ const BEAT_TICKS = 2;
 const WARM_TICKS = 20;
 /** A disk that answers nothing for so long while it has requests: another replica shall serve. */
 const STUCK_TICKS = 15;
+/** So long without work, and the tick stops: a client that sends one request after another does not start it each time. */
+const REST_TICKS = 10;
 const REPORT_ATTEMPT_MS = 2000;
 const REPORT_PAUSE_MS = 100;
 
@@ -57,7 +60,8 @@ export class Replicator implements ShardHost {
   readonly #warm = new Set<Shard>();
   /** Replica id and meta version of what is being recovered. */
   readonly #recovering = new Set<string>();
-  readonly #timer: Timer;
+  #timer: Timer | null = null;
+  #restingTicks = 0;
   readonly #closed = new AbortController();
   readonly #tasks = new Set<Promise<void>>();
 
@@ -68,14 +72,14 @@ export class Replicator implements ShardHost {
     this.counters = ports.counters;
     this.recoveries = new RecoveryQueue(ports.recoveryParallel);
     this.startedAt = ports.world.clock.now();
-    this.#timer = ports.world.clock.every(TICK_MS, () => this.#tick());
   }
 
   /** Ends reports, promotions and recoveries. */
   async close(): Promise<void> {
     this.#closed.abort();
     this.recoveries.dropOutdated();
-    this.#timer.cancel();
+    this.#timer?.cancel();
+    this.#timer = null;
     await Promise.all(this.#tasks);
   }
 
@@ -111,11 +115,13 @@ export class Replicator implements ShardHost {
     if (shard.isWarm) return;
     shard.isWarm = true;
     this.#warm.add(shard);
+    this.#wake();
     shard.beat();
   }
 
   watch(shard: Shard): void {
     this.#watched.add(shard);
+    this.#wake();
   }
 
   heal(operation: ShardOperation, isLocked: boolean): void {
@@ -125,6 +131,19 @@ export class Replicator implements ShardHost {
   rollBack(operation: ShardOperation): void {
     this.counters.outOfSpaceOnReplica += 1;
     this.#start(rollBack(operation));
+  }
+
+  #wake(): void {
+    this.#restingTicks = 0;
+    if (!this.#closed.signal.aborted) this.#timer ??= this.world.clock.every(TICK_MS, () => this.#tick());
+  }
+
+  #rest(): void {
+    const isResting = this.#watched.size === 0 && this.#warm.size === 0 && this.recoveries.isIdle;
+    this.#restingTicks = isResting ? this.#restingTicks + 1 : 0;
+    if (this.#restingTicks <= REST_TICKS) return;
+    this.#timer?.cancel();
+    this.#timer = null;
   }
 
   #tick(): void {
@@ -146,6 +165,7 @@ export class Replicator implements ShardHost {
         shard.beat();
       }
     }
+    this.#rest();
   }
 
   /** Operations are in the order of their start. */
@@ -201,6 +221,7 @@ export class Replicator implements ShardHost {
       !shard.role.isClosing &&
       !link.isFailed;
     try {
+      this.#wake();
       const end = await this.recoveries.run(isCurrent, () => recoverReplica(link, isCurrent));
       if (end === 'done') await this.#reportRecovered(link, version, isCurrent);
       else if (end !== 'outdated' && isCurrent()) reportPushFailure(link, end);

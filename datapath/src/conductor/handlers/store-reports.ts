@@ -10,7 +10,9 @@ import type {
   RecoveryDoneReply,
   RecoveryDoneRequest,
   ReplicaStatus,
+  Reply,
 } from '../../api/model.ts';
+import type { StillAliveParams } from '../../api/routes.ts';
 import { proposeOrThrow, type ConductorContext } from '../context.ts';
 import { factsOf } from '../monitor.ts';
 import { replicaLiveness } from '../plan/liveness.ts';
@@ -35,6 +37,17 @@ export async function heartbeat(context: ConductorContext, request: HeartbeatReq
   context.monitor.hear(storeId, request);
   const { cluster } = context.state;
   return { op: 'heartbeat_reply', ret_code: 0, store_id: storeId, cluster_token: cluster!.token, cluster_uuid: cluster!.uuid };
+}
+
+/** Errors: NOT_FOUND, when nothing is known that this could be a repetition of. */
+export function stillAlive(context: ConductorContext, request: StillAliveParams): Reply {
+  if (!context.monitor.hearAgain(request.store_id, request.incarnation)) {
+    throw new PfError(
+      'NOT_FOUND',
+      `store ${request.store_id} has not been heard of lately as incarnation "${request.incarnation}": send a full heartbeat`,
+    );
+  }
+  return { op: 'still_alive_reply', ret_code: 0 };
 }
 
 function checkDisks(context: ConductorContext, request: HeartbeatRequest): void {

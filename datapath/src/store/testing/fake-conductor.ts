@@ -19,9 +19,14 @@ export class FakeConductor {
   readonly stores = new Map<number, HeartbeatRequest>();
   readonly errors: HandleErrorRequest[] = [];
   readonly recovered: number[] = [];
+  /** Store ids, in the order of arrival. */
+  readonly fullHeartbeats: number[] = [];
+  readonly shortHeartbeats: number[] = [];
   readonly #hosts: readonly string[];
   /** Refuses reports, as one without a leader. */
   isDeaf = false;
+  /** Takes no short heartbeats, as one that was just started. */
+  isForgetful = false;
   /** One shard, unless a test wants more: all shards have the same replica statuses. */
   volumeBytes = 128 * MiB;
   shardBytes = 128 * MiB;
@@ -46,7 +51,13 @@ export class FakeConductor {
       heartbeat: (_params, body) => {
         const id = this.#hosts.indexOf(body.host) + 1;
         this.stores.set(id, body);
+        this.fullHeartbeats.push(id);
         return { op: 'heartbeat_reply', ret_code: 0, store_id: id, cluster_token: CLUSTER_TOKEN };
+      },
+      still_alive: ({ store_id }) => {
+        if (this.isForgetful) throw new PfError('NOT_FOUND', 'never heard of');
+        this.shortHeartbeats.push(store_id);
+        return { op: 'still_alive_reply', ret_code: 0 };
       },
       handle_error: (_params, body) => {
         this.#checkHearing();

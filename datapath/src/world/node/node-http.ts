@@ -10,13 +10,16 @@ import { toPfError } from './system-error.ts';
 const MAX_REQUEST_BYTES = 16 * MiB;
 const MAX_STRING_BYTES = 16 * KiB;
 const CLOSE_WAIT_MS = 2000;
+const NO_BODY = new Uint8Array(0);
+/** A request without a body costs a third less when no stream is made for what does not come; @types/node misses that option. */
+const SERVER_OPTIONS = { keepAliveTimeout: 10_000, optimizeEmptyRequests: true };
 
 export class NodeHttp implements Http {
   readonly #client = new HttpClient();
   readonly #servers = new Set<NodeHttpServer>();
 
   async serve(host: string, port: number, handler: HttpHandler): Promise<HttpServer> {
-    const server = createServer({ keepAliveTimeout: 10_000 }, (incoming, outgoing) => {
+    const server = createServer(SERVER_OPTIONS, (incoming, outgoing) => {
       // A cached date costs a timer of its own each second.
       outgoing.sendDate = false;
       // On a server that is being closed the connection ends with its answer; kept alive, it would hold close() up.
@@ -132,7 +135,7 @@ async function readRequest(incoming: IncomingMessage): Promise<HttpRequest> {
     method: incoming.method ?? 'GET',
     path,
     query: new Map(new URLSearchParams(queryAt < 0 ? '' : target.slice(queryAt + 1))),
-    body: await readBody(incoming, MAX_REQUEST_BYTES),
+    body: incoming.readableEnded ? NO_BODY : await readBody(incoming, MAX_REQUEST_BYTES),
     get headers() {
       return headerMap(incoming);
     },
