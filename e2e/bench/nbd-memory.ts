@@ -2,15 +2,13 @@
 // /dev/shm, through fio's nbd engine over unix sockets, 4 KiB random, depths 1 and 32. Rounds are interleaved, with the order
 // of the servers rotated, and a ratio is taken within a round: the machine's other work hits all alike.
 // Run alone: node e2e/bench/nbd-memory.ts [ROUNDS] [SECONDS]
-import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, openSync, closeSync, rmSync, truncateSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { NbdServeProcess } from '../interop/nbd-serve-process.ts';
-import { missing, outputOf } from '../interop/tool.ts';
 import { runFio } from '../local/fio.ts';
-import { waitFor } from '../local/wait-for.ts';
 import type { BenchRow } from './bench-row.ts';
+import { startPeer, type RunningServer } from './peers.ts';
 
 const EXPORT_SIZE = '512m';
 const OURS = 'nbd-serve';
@@ -34,12 +32,6 @@ export interface NbdCell {
 const CELLS: readonly NbdCell[] = [1, 32].flatMap((depth) => {
   return (['randread', 'randwrite'] as const).map((pattern) => ({ pattern, depth, connections: 1 }));
 });
-
-interface RunningServer {
-  readonly name: string;
-  readonly uri: string;
-  stop(): Promise<unknown>;
-}
 
 export async function benchNbdMemory(options: NbdBenchOptions = {}): Promise<BenchRow[]> {
   const { rounds = 7, seconds = 2, cells = CELLS } = options;
@@ -117,25 +109,6 @@ async function startQemu(folder: string): Promise<RunningServer> {
   truncateSync(image, 512 * 1024 * 1024);
   const args = ['-k', socket, '-f', 'raw', '-t', '-e', '8', '--cache=writeback', image];
   return startPeer('qemu-nbd', args, socket, async () => rmSync(imageFolder, { recursive: true }));
-}
-
-async function startPeer(
-  name: string,
-  args: readonly string[],
-  socket: string,
-  cleanUp: () => Promise<void>,
-): Promise<RunningServer> {
-  const child: ChildProcess = spawn(name, args, { stdio: ['ignore', 'ignore', 'inherit'] });
-  const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-  const failed = new Promise<never>((_, reject) => child.once('error', () => reject(missing(name))));
-  const uri = `nbd+unix:///?socket=${socket}`;
-  await Promise.race([waitFor(`${name} to listen`, 10_000, async () => await outputOf('nbdinfo', '--size', uri)), failed]);
-  const stop = async (): Promise<void> => {
-    child.kill('SIGTERM');
-    await exited;
-    await cleanUp();
-  };
-  return { name, uri, stop };
 }
 
 function median(values: readonly number[]): number {

@@ -1,9 +1,11 @@
-// How fast a replicated volume is beside the raw file: one replica over TCP, one replica in the front's own process, three replicas.
+// How fast a replicated volume is beside the raw file: one replica over TCP, one replica in the front's own process, three replicas;
+// and what a server that does nothing else keeps of that file: qemu-nbd on it, with one process like ours.
 // Every round measures all of them in every cell, one after the other; a ratio is taken within a round, and the median over
 // rounds. Each export is warmed up first: its compiler needs some thousand requests.
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { LocalCluster, ownSubnet } from '../local/local-cluster.ts';
 import type { BenchRow } from './bench-row.ts';
+import { startQemuOnDisk } from './peers.ts';
 import { CELLS, SPAN, cellName, exportIops, fillExport, fillRawFile, median, rawIops, type Cell } from './fio-cells.ts';
 
 export interface VolumeBenchOptions {
@@ -36,7 +38,23 @@ async function measure(options: VolumeBenchOptions, remote: LocalCluster, local:
   await remote.start();
   await local.start();
   await fillRawFile(rawPath);
+  const qemu = await startQemuOnDisk(options.folder, resolve(rawPath));
+  try {
+    return await measureBeside(options, rawPath, qemu.uri, remote, local);
+  } finally {
+    await qemu.stop();
+  }
+}
+
+async function measureBeside(
+  options: VolumeBenchOptions,
+  rawPath: string,
+  qemuUri: string,
+  remote: LocalCluster,
+  local: LocalCluster,
+): Promise<BenchRow[]> {
   const contenders: Contender[] = [{ name: 'raw file', iops: (cell) => rawIops(rawPath, cell, options.seconds) }];
+  contenders.push({ name: 'qemu-nbd', iops: (cell) => exportIops(qemuUri, cell, options.seconds) });
   const add = async (name: string, uri: string): Promise<void> => {
     await fillExport(uri);
     for (const pattern of ['randread', 'randwrite'] as const) await exportIops(uri, { pattern, blockSize: '4k', depth: 32 }, 2);
@@ -73,7 +91,7 @@ async function rounds(contenders: readonly Contender[], cell: Cell, options: Vol
 function rowsOf(cell: Cell, found: ReadonlyMap<string, readonly number[]>): BenchRow[] {
   const peersOf: Readonly<Record<string, readonly string[]>> = {
     'one replica': ['raw file'],
-    'same process': ['raw file'],
+    'same process': ['raw file', 'qemu-nbd'],
     'three replicas': ['raw file', 'one replica'],
   };
   return Object.entries(peersOf).map(([name, peers]) => ({

@@ -1,0 +1,37 @@
+// NBD servers that we did not write, started for a comparison and ended with it.
+import { spawn, type ChildProcess } from 'node:child_process';
+import { resolve } from 'node:path';
+import { missing, outputOf } from '../interop/tool.ts';
+import { waitFor } from '../local/wait-for.ts';
+
+export interface RunningServer {
+  readonly name: string;
+  readonly uri: string;
+  stop(): Promise<unknown>;
+}
+
+/** qemu-nbd on a raw file, past the page cache, every write durable before its answer: what our own front promises of its volume. */
+export function startQemuOnDisk(folder: string, image: string): Promise<RunningServer> {
+  const socket = resolve(folder, 'qemu-disk.sock');
+  const args = ['-k', socket, '-f', 'raw', '-t', '-e', '8', '--cache=directsync', '--aio=io_uring', image];
+  return startPeer('qemu-nbd', args, socket, async () => undefined);
+}
+
+export async function startPeer(
+  name: string,
+  args: readonly string[],
+  socket: string,
+  cleanUp: () => Promise<void>,
+): Promise<RunningServer> {
+  const child: ChildProcess = spawn(name, args, { stdio: ['ignore', 'ignore', 'inherit'] });
+  const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  const failed = new Promise<never>((_, reject) => child.once('error', () => reject(missing(name))));
+  const uri = `nbd+unix:///?socket=${socket}`;
+  await Promise.race([waitFor(`${name} to listen`, 10_000, async () => await outputOf('nbdinfo', '--size', uri)), failed]);
+  const stop = async (): Promise<void> => {
+    child.kill('SIGTERM');
+    await exited;
+    await cleanUp();
+  };
+  return { name, uri, stop };
+}
