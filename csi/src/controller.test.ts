@@ -155,6 +155,21 @@ test('a publication is the same number as long as it lasts, and another one afte
   assert.is(held(driver.volumes), 'v1 64 MiB', 'without a node: from all of them');
 });
 
+test('a raw volume is written by several nodes when all of them ask for that, a filesystem never', async () => {
+  const driver = new Driver(new MemoryVolumes());
+  const many = { volumeCapability: { block: {}, accessMode: { mode: 'MULTI_NODE_MULTI_WRITER' } } } as const;
+  await driver.create({ volumeCapabilities: [many.volumeCapability] });
+  assert.equal(await driver.publish('node-1', many), { attachment: '1', readOnly: 'false' });
+  assert.equal(await driver.publish('node-2', many), { attachment: '2', readOnly: 'false' });
+  assert.equal(await driver.publish('node-2', many), { attachment: '2', readOnly: 'false' });
+  assert.match(await refusal(driver.publish('node-2')), /^ALREADY_EXISTS: .*"node-2" for shared writing already/);
+  await driver.unpublish('node-2');
+  assert.match(await refusal(driver.publish('node-2')), /^FAILED_PRECONDITION: "node-1" has it/);
+  assert.is(await refusal(driver.publish('node-2', { ...many, readonly: true })), 'OK', 'who only reads is no writer');
+  const mounted = { volumeCapability: { mount: {}, accessMode: { mode: 'MULTI_NODE_MULTI_WRITER' } } } as const;
+  assert.match(await refusal(driver.publish('node-2', mounted)), /^INVALID_ARGUMENT: .*for raw block only/);
+});
+
 test('a call that meets another one for the same volume is sent back, and only that one', async () => {
   const driver = new Driver(new MemoryVolumes());
   const both = await Promise.all([refusal(driver.create()), refusal(driver.create()), refusal(driver.create({ name: 'v2' }))]);

@@ -131,17 +131,18 @@ class ControllerCalls {
     const node = checkNode(required(request.nodeId, 'node_id'));
     const access = accessOf(request.volumeCapability);
     const isReadOnly = access.isReadOnly || request.readonly;
+    const isShared = access.isShared && !isReadOnly;
     const attachment = await this.#locks.run(id, 'ControllerPublishVolume', async () => {
       const volume = await this.#existing(id, call);
       const held = volume.attachments.find((each) => each.node === node);
-      if (held !== undefined && held.isReadOnly !== isReadOnly) {
-        const mode = held.isReadOnly ? 'reading' : 'writing';
+      if (held !== undefined && (held.isReadOnly !== isReadOnly || held.isShared !== isShared)) {
+        const mode = held.isReadOnly ? 'reading' : held.isShared ? 'shared writing' : 'writing';
         throw new PfError(
           'ALREADY_EXISTS',
           `volume "${id}" is published on node "${node}" for ${mode} already; unpublish it first`,
         );
       }
-      return this.#volumes.attach(id, { node, isReadOnly }, call);
+      return this.#volumes.attach(id, { node, isReadOnly, isShared }, call);
     });
     return { publishContext: { attachment: String(attachment), readOnly: String(isReadOnly) } };
   }

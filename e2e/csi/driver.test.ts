@@ -120,7 +120,7 @@ test('one node writes a volume at a time, readers see it beside the writer, and 
   const other = await cluster.addNode('node-2');
   assert.match(
     await refusal(controller.controllerPublishVolume({ volumeId: 'shared', nodeId: other.id, volumeCapability })),
-    /^FAILED_PRECONDITION: .*"node-1" has it; detach it there first/,
+    /^FAILED_PRECONDITION: .*"node-1" has it for writing; detach it there first/,
   );
   const reader = { volumeId: 'shared', nodeId: other.id, volumeCapability, readonly: true };
   const reading = await controller.controllerPublishVolume(reader);

@@ -1,22 +1,19 @@
-// Which ways of using a volume a cluster has, as its controller is asked before there is a node: those that a node knows (calls/capability.ts),
-// with one writing node at a time.
+// How a node will use a volume, as the controller reads it from a capability before there is a node: what a node understands
+// (calls/capability.ts), and whether others write beside it.
 import { PfError, errorCodeOf } from '@pureflash/datapath/base';
 import { readCapability } from '../calls/capability.ts';
-import type { AccessModeName, VolumeCapability } from '../messages/volume-messages.ts';
-
-const SEVERAL_WRITERS: ReadonlySet<AccessModeName> = new Set(['MULTI_NODE_SINGLE_WRITER', 'MULTI_NODE_MULTI_WRITER']);
+import type { VolumeCapability } from '../messages/volume-messages.ts';
 
 export interface Access {
   readonly isReadOnly: boolean;
+  /** Several nodes write the (raw block) volume at the same time, and order their writes among themselves. */
+  readonly isShared: boolean;
 }
 
 /** Error INVALID_ARGUMENT. */
 export function accessOf(capability: VolumeCapability | null): Access {
   const { isReadOnly } = readCapability(capability);
-  const mode = capability!.accessMode!.mode;
-  if (SEVERAL_WRITERS.has(mode))
-    throw new PfError('INVALID_ARGUMENT', `access mode ${mode} is not possible: one node writes a volume at a time`);
-  return { isReadOnly };
+  return { isReadOnly, isShared: capability!.accessMode!.mode === 'MULTI_NODE_MULTI_WRITER' };
 }
 
 /** Error INVALID_ARGUMENT for none, and for the first that is not possible. */

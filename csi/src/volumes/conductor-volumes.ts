@@ -1,5 +1,5 @@
 // The cluster behind the controller: volumes as a conductor knows them.
-import type { ConductorClient, VolumeInfo } from '@pureflash/datapath/api';
+import type { AttachmentInfo, ConductorClient, VolumeInfo } from '@pureflash/datapath/api';
 import { errorCodeOf } from '@pureflash/datapath/base';
 import type { Clock } from '@pureflash/datapath/world';
 import type { ClusterVolume, FreeSpace, ServiceCall, VolumeAttachment, VolumeService, VolumeShape } from './volume-service.ts';
@@ -42,8 +42,8 @@ export class ConductorVolumes implements VolumeService {
     return volumes.map(volumeOf).sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
-  async attach(name: string, { node, isReadOnly }: VolumeAttachment, call: ServiceCall): Promise<number> {
-    return (await this.#client.attachVolume(name, { client: node, isReadOnly, ...this.#limits(call) })).attachment;
+  async attach(name: string, { node, isReadOnly, isShared }: VolumeAttachment, call: ServiceCall): Promise<number> {
+    return (await this.#client.attachVolume(name, { client: node, isReadOnly, isShared, ...this.#limits(call) })).attachment;
   }
 
   async detach(name: string, node: string | null, call: ServiceCall): Promise<void> {
@@ -81,6 +81,6 @@ function volumeOf({ name, size, rep_count, status, attachments }: VolumeInfo): C
   return { name, sizeBytes: size, replicaCount: rep_count, health: status, attachments: attachments.map(attachmentOf) };
 }
 
-function attachmentOf({ client, read_only }: { readonly client: string; readonly read_only: boolean }): VolumeAttachment {
-  return { node: client, isReadOnly: read_only };
+function attachmentOf({ client, read_only, shared }: AttachmentInfo): VolumeAttachment {
+  return { node: client, isReadOnly: read_only, isShared: shared };
 }

@@ -15,6 +15,8 @@ export interface VolumeShape {
 export interface VolumeAttachment {
   readonly node: string;
   readonly isReadOnly: boolean;
+  /** Writes beside others that are shared, too. */
+  readonly isShared: boolean;
 }
 
 export interface ClusterVolume extends VolumeShape {
@@ -38,7 +40,7 @@ export interface VolumeService {
   find(name: string, call: ServiceCall): Promise<ClusterVolume | null>;
   /** By name. */
   list(call: ServiceCall): Promise<readonly ClusterVolume[]>;
-  /** The number of the attachment. Errors: NOT_FOUND (the volume, or the node), INVALID_STATE (another node writes it). */
+  /** The number of the attachment. Errors: NOT_FOUND (the volume, or the node), INVALID_STATE (another node writes it, unless both are shared). */
   attach(name: string, attachment: VolumeAttachment, call: ServiceCall): Promise<number>;
   /** When it resolves, nothing that this node still sends is written. Null: from every node. Error NOT_FOUND: the volume. */
   detach(name: string, node: string | null, call: ServiceCall): Promise<void>;

@@ -13,12 +13,14 @@ import {
   textField,
   uuidField,
   wholeNumber,
+  type Fields,
 } from './fields.ts';
 import type {
   DeleteVolumeReplicaRequest,
   DiskReport,
   HandleErrorRequest,
   HeartbeatRequest,
+  OpenedVolumeConfig,
   PrepareVolumeRequest,
   RecoveryDoneRequest,
   ReplicaConfig,
@@ -59,7 +61,7 @@ const shardConfigField = recordOf<ShardConfig>({
   replicas: listOf(replicaConfigField, MAX_REPLICAS),
 });
 
-export const volumeConfigField = recordOf<VolumeConfig>({
+const volumeConfigFields: Fields<VolumeConfig> = {
   volume_name: nameField,
   volume_id: idField,
   volume_size: wholeNumber(4096, MAX_VOLUME_BYTES),
@@ -69,6 +71,13 @@ export const volumeConfigField = recordOf<VolumeConfig>({
   token: idField,
   status: healthField,
   shards: listOf(shardConfigField, MAX_SHARDS_IN_VOLUME),
+};
+
+export const volumeConfigField = recordOf<VolumeConfig>(volumeConfigFields);
+
+export const openedVolumeField = recordOf<OpenedVolumeConfig>({
+  ...volumeConfigFields,
+  opening: optional(nullable(epochField), null),
 });
 
 export const diskReportField = recordOf<DiskReport>({

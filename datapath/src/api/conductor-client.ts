@@ -5,7 +5,7 @@
 import { PfError, errorCodeOf } from '../base/errors.ts';
 import type { World } from '../world/world.ts';
 import { withTokenSent } from './api-token.ts';
-import { configAnswerField, volumeConfigField } from './bodies.ts';
+import { configAnswerField, openedVolumeField } from './bodies.ts';
 import { callRoute } from './call.ts';
 import type { Field } from './fields.ts';
 import { parseHostPort, type HostPort } from './host-port.ts';
@@ -27,7 +27,7 @@ import {
   type ReleaseVolumeReply,
   type ResizeVolumeReply,
   type StoreInfo,
-  type VolumeConfig,
+  type OpenedVolumeConfig,
   type VolumeInfo,
 } from './model.ts';
 import { CONDUCTOR_PATH, CONDUCTOR_ROUTES, type Route } from './routes.ts';
@@ -46,12 +46,16 @@ export interface OpenVolumeOptions extends CallOptions {
   readonly client?: string;
   /** What attachVolume answered to `client`. Opens only while it lasts (else FENCED), and ends an earlier opening with it. */
   readonly attachment?: number;
+  /** Asks again as that opening of a shared attachment: raises nothing (else FENCED when a later one has replaced it). */
+  readonly opening?: number;
 }
 
 export interface AttachVolumeOptions extends CallOptions {
   /** A host or node, as conductors and people shall see it. */
   readonly client: string;
   readonly isReadOnly?: boolean;
+  /** Writes beside others that attach it so. */
+  readonly isShared?: boolean;
 }
 
 export interface CloseVolumeOptions extends CallOptions {
@@ -113,14 +117,15 @@ export class ConductorClient {
   }
 
   /** Errors: NOT_FOUND, FENCED, UNAVAILABLE (a shard has no primary that answers). */
-  async openVolume(name: string, options: OpenVolumeOptions = {}): Promise<VolumeConfig> {
-    const isReopen = options.isReadOnly === true || options.attachEpoch !== undefined;
+  async openVolume(name: string, options: OpenVolumeOptions = {}): Promise<OpenedVolumeConfig> {
+    const isReopen = options.isReadOnly === true || options.attachEpoch !== undefined || options.opening !== undefined;
     const params = {
       volume_name: name,
       read_only: options.isReadOnly === true,
       attach_epoch: options.attachEpoch ?? null,
       ...(options.client === undefined ? {} : { client: options.client }),
       ...(options.attachment === undefined ? {} : { attachment: options.attachment }),
+      ...(options.opening === undefined ? {} : { opening: options.opening }),
     };
     const attempt = new Attempt(
       options,
@@ -128,7 +133,7 @@ export class ConductorClient {
       isReopen ? DEFAULT_DEADLINE_MS : 2 * SLOW_ATTEMPT_MS,
     );
     return readAnswer(
-      volumeConfigField,
+      openedVolumeField,
       await this.#call('open_volume', CONDUCTOR_ROUTES.open_volume, params, null, attempt),
       'open_volume_reply',
     );
@@ -169,10 +174,11 @@ export class ConductorClient {
 
   /**
    * The volume is this client's from now on, until detachVolume. For a client that has it so already nothing changes.
-   * Errors: NOT_FOUND (the volume, or a node of the client's name), INVALID_STATE (another one writes it, or this one has it in the other mode).
+   * Errors: NOT_FOUND (the volume, or a node of the client's name), INVALID_STATE (another one writes it, or this one has it in another mode).
    */
   async attachVolume(name: string, options: AttachVolumeOptions): Promise<AttachVolumeReply> {
-    const params = { volume_name: name, client: options.client, read_only: options.isReadOnly === true };
+    const { client, isReadOnly = false, isShared = false } = options;
+    const params = { volume_name: name, client, read_only: isReadOnly, shared: isShared };
     return this.#call('attach_volume', CONDUCTOR_ROUTES.attach_volume, params, null, new Attempt(options));
   }
 

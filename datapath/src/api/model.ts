@@ -46,6 +46,12 @@ export interface VolumeConfig {
   readonly shards: readonly ShardConfig[];
 }
 
+/** What an opening is answered. */
+export interface OpenedVolumeConfig extends VolumeConfig {
+  /** The epoch that this opening of a shared attachment has raised: it is named by it from now on. Null where one writes alone, or reads. */
+  readonly opening: number | null;
+}
+
 /** prepare_volume's body: for a store only the shards that have a replica on it. Also carries the cluster's replication token. */
 export interface PrepareVolumeRequest {
   readonly op: 'prepare_volume';
@@ -158,6 +164,8 @@ export interface AttachmentInfo {
   /** Names this act of attaching: a later one of the volume gets another number. */
   readonly attachment: number;
   readonly read_only: boolean;
+  /** Writes beside others. */
+  readonly shared: boolean;
 }
 
 export interface VolumeInfo {
@@ -182,7 +190,7 @@ export interface Reply {
 }
 
 /** As open_volume answers it. */
-export interface OpenVolumeReply extends Reply, VolumeConfig {}
+export interface OpenVolumeReply extends Reply, OpenedVolumeConfig {}
 
 /** As create_volume answers it. */
 export interface CreateVolumeReply extends Reply, VolumeInfo {}

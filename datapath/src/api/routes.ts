@@ -85,12 +85,16 @@ export interface OpenVolumeParams {
   readonly client: string;
   /** Of attach_volume: the volume is opened only while that attachment lasts. */
   readonly attachment: number | null;
+  /** Asks as that opening of a shared attachment: raises nothing, and is answered only while it is the attachment's latest. */
+  readonly opening: number | null;
 }
 
 export interface AttachVolumeParams {
   readonly volume_name: string;
   readonly client: string;
   readonly read_only: boolean;
+  /** Beside others that attach it so. */
+  readonly shared: boolean;
 }
 
 export interface CloseVolumeParams {
@@ -153,12 +157,14 @@ export const CONDUCTOR_ROUTES = {
     volume_name,
     client: clientField,
     read_only: optional(flagField, false),
+    shared: optional(flagField, false),
   }),
   open_volume: get<OpenVolumeParams, OpenVolumeReply>({
     volume_name,
     ...openFlags,
     client: optional(clientField, 'unknown'),
     attachment: optional(attachmentField, null),
+    opening: optional(epochField, null),
   }),
   close_volume: get<CloseVolumeParams, ReleaseVolumeReply>({
     volume_name,

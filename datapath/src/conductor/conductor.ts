@@ -222,6 +222,7 @@ const CHANGES_NO_PLAN: ReadonlySet<Command['kind']> = new Set([
   'attach_volume',
   'raise_epoch',
   'release_volume',
+  'end_attachment',
   'release_reader',
   'finish_deletion',
 ]);
@@ -243,6 +244,7 @@ function touchedVolumes(command: Command, before: ClusterState, after: ClusterSt
     case 'put_node':
     case 'remove_node':
     case 'release_volume':
+    case 'end_attachment':
     case 'release_reader':
     case 'finish_deletion':
       return [];

@@ -270,8 +270,8 @@ test('an attachment: opened again and again by its holder alone, over for good w
   assert.is(read.attach_epoch, 3, 'reading raises nothing');
   const info = (await cluster.ask((conductor) => conductor.listVolume()))[0]!;
   assert.equal(info.attachments, [
-    { client: 'node1', attachment: 1, read_only: false },
-    { client: 'node3', attachment: 2, read_only: true },
+    { client: 'node1', attachment: 1, read_only: false, shared: false },
+    { client: 'node3', attachment: 2, read_only: true, shared: false },
   ]);
   const detached = await cluster.ask((conductor) => conductor.detachVolume('data', { client: 'node1' }));
   assert.equal([detached.attached_to, detached.attach_epoch], [null, 4]);

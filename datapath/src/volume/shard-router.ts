@@ -25,12 +25,21 @@ import type { VolumeStats } from './volume-stats.ts';
 export interface RouterOptions {
   readonly client: ConductorClient;
   readonly isReadOnly: boolean;
+  /** This client's opening of a shared attachment; null where it writes alone, or reads. */
+  readonly shared: SharedOpening | null;
   readonly connections: number;
   readonly depth: number;
   readonly localLink: { readonly storeId: number; readonly link: StoreLink } | null;
   /** Pieces that may be parked in one shard; more come home with ENOMEM. */
   readonly maximumParked: number;
   readonly stats: VolumeStats;
+}
+
+/** Gives a right to the attach epoch in force, whichever that is, for as long as it lasts. */
+export interface SharedOpening {
+  readonly client: string;
+  readonly attachment: number;
+  readonly opening: number;
 }
 
 export interface PieceOwner {
@@ -70,6 +79,8 @@ export class ShardRouter implements CommandOwner {
   readonly #volumeName: string;
   readonly #volumeId: number;
   readonly #clientIds: readonly number[];
+  /** A newer attach epoch is no end for it: it reads, or writes beside others. */
+  readonly #followsEpoch: boolean;
   #token: number;
   #attachEpoch: number;
   readonly #shards: Shard[];
@@ -90,6 +101,7 @@ export class ShardRouter implements CommandOwner {
     this.#volumeId = config.volume_id;
     this.#token = config.token;
     this.#attachEpoch = config.attach_epoch;
+    this.#followsEpoch = options.isReadOnly || options.shared !== null;
     this.#sizeBytes = config.volume_size;
     this.#clientIds = Array.from({ length: options.connections }, () => Math.max(1, world.random.u32()));
     this.#lastAskMs = world.clock.now();
@@ -142,7 +154,7 @@ export class ShardRouter implements CommandOwner {
       if (shard.restUntilMs !== 0) this.#endRest(shard);
       return;
     }
-    if (verdict === FENCED && !this.#options.isReadOnly) this.#fail(this.#fencedError());
+    if (verdict === FENCED && !this.#followsEpoch) this.#fail(this.#fencedError());
     if (this.failure !== null || piece.parent!.isExpired) return this.#home(piece, EIO);
     this.#options.stats.retries += 1;
     piece.commandSequence += 1;
@@ -164,12 +176,18 @@ export class ShardRouter implements CommandOwner {
     for (const shard of this.#withParked) this.#flush(shard);
   }
 
+  /** Somebody else knows that nothing can be done with this volume any more: what is out comes home with EIO, and so does what comes. */
+  fail(reason: PfError): void {
+    this.#fail(reason);
+    this.#abort.abort();
+    for (const path of this.#paths.values()) this.#end(path);
+    this.#paths.clear();
+  }
+
   /** Ends all connections; what is still out comes home with EIO. Idempotent. */
   async close(): Promise<void> {
-    this.#fail(new PfError('CANCELLED', `volume "${this.#volumeName}" was closed`));
-    this.#abort.abort();
-    const paths = [...this.#paths.values()].map((path) => path.close());
-    await Promise.all([...paths, ...this.#closing, this.#asking]);
+    this.fail(new PfError('CANCELLED', `volume "${this.#volumeName}" was closed`));
+    await Promise.all([...this.#closing, this.#asking]);
   }
 
   #home(piece: SubRequest, errno: number): void {
@@ -254,8 +272,8 @@ export class ShardRouter implements CommandOwner {
 
   /** Takes the layout as it is now; why there is none, or null. */
   async #ask(): Promise<unknown> {
-    const { client, isReadOnly } = this.#options;
-    const attach = isReadOnly ? { isReadOnly: true } : { attachEpoch: this.#attachEpoch };
+    const { client, isReadOnly, shared } = this.#options;
+    const attach = isReadOnly ? { isReadOnly } : (shared ?? { attachEpoch: this.#attachEpoch });
     try {
       const config = await client.openVolume(this.#volumeName, {
         ...attach,
@@ -280,7 +298,7 @@ export class ShardRouter implements CommandOwner {
       return this.#fail(new PfError('NOT_FOUND', `volume "${this.#volumeName}" was deleted and created anew; open it again`));
     }
     const targets = targetsOf(config);
-    const isNewEpoch = this.#options.isReadOnly && config.attach_epoch > this.#attachEpoch;
+    const isNewEpoch = this.#followsEpoch && config.attach_epoch > this.#attachEpoch;
     if (isNewEpoch) this.#attachEpoch = config.attach_epoch;
     this.#token = config.token;
     let changes = isNewEpoch ? 1 : 0;
@@ -332,9 +350,13 @@ export class ShardRouter implements CommandOwner {
     for (const [key, path] of this.#paths) {
       if (used.has(path)) continue;
       this.#paths.delete(key);
-      const closing = path.close().finally(() => this.#closing.delete(closing));
-      this.#closing.add(closing);
+      this.#end(path);
     }
+  }
+
+  #end(path: StorePath): void {
+    const closing = path.close().finally(() => this.#closing.delete(closing));
+    this.#closing.add(closing);
   }
 
   #pathUp(path: StorePath): void {

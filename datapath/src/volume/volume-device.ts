@@ -7,7 +7,7 @@
 import { PfError, formatErrorChain } from '../base/errors.ts';
 import { BLOCK_BYTES, SECTOR_BYTES } from '../base/sizes.ts';
 import { ConductorClient } from '../api/conductor-client.ts';
-import type { VolumeConfig } from '../api/model.ts';
+import type { OpenedVolumeConfig } from '../api/model.ts';
 import {
   checkRequest,
   FLAG_FUA,
@@ -34,7 +34,7 @@ import {
   OP_WRITE_ZEROES,
 } from '../wire/messages.ts';
 import { Outstanding } from './outstanding.ts';
-import { ShardRouter, type PieceOwner } from './shard-router.ts';
+import { ShardRouter, type PieceOwner, type SharedOpening } from './shard-router.ts';
 import { RequestPool, type SubRequest, type VolumeRequest, type VolumeRequestOwner } from './volume-request.ts';
 import { VolumeStats } from './volume-stats.ts';
 import { readWrittenMap } from './written-map.ts';
@@ -55,6 +55,8 @@ export interface OpenVolumeRequest {
   readonly client?: string;
   /** What ConductorClient.attachVolume answered: opens only while that lasts, ends an earlier opening with it, and leaves it in force when it closes. */
   readonly attachment?: number;
+  /** Ends the waiting for the conductor, not the volume. */
+  readonly signal?: AbortSignal;
   /** A store in this process and world: where it is the primary, requests take no network. */
   readonly localLink?: { readonly storeId: number; readonly link: StoreLink };
 }
@@ -78,8 +80,13 @@ export async function openVolume(world: World, request: OpenVolumeRequest): Prom
     isReadOnly: request.isReadOnly ?? false,
     ...(request.client === undefined ? {} : { client: request.client }),
     ...(request.attachment === undefined ? {} : { attachment: request.attachment }),
+    ...(request.signal === undefined ? {} : { signal: request.signal }),
   });
   return new VolumeDevice(world, client, config, request);
+}
+
+function sharedOpening({ opening }: OpenedVolumeConfig, { client, attachment }: OpenVolumeRequest): SharedOpening | null {
+  return opening === null || client === undefined || attachment === undefined ? null : { client, attachment, opening };
 }
 
 export class VolumeDevice implements BlockDevice, PieceOwner, VolumeRequestOwner {
@@ -105,7 +112,7 @@ export class VolumeDevice implements BlockDevice, PieceOwner, VolumeRequestOwner
   #isClosing = false;
   #closed: Promise<void> | null = null;
 
-  constructor(world: World, client: ConductorClient, config: VolumeConfig, request: OpenVolumeRequest) {
+  constructor(world: World, client: ConductorClient, config: OpenedVolumeConfig, request: OpenVolumeRequest) {
     this.#world = world;
     this.#client = client;
     this.#volumeId = config.volume_id;
@@ -118,6 +125,7 @@ export class VolumeDevice implements BlockDevice, PieceOwner, VolumeRequestOwner
     this.#router = new ShardRouter(world, config, this, {
       client,
       isReadOnly: this.isReadOnly,
+      shared: sharedOpening(config, request),
       connections: this.#connections,
       depth: request.depth ?? 128,
       localLink: request.localLink ?? null,
@@ -172,6 +180,11 @@ export class VolumeDevice implements BlockDevice, PieceOwner, VolumeRequestOwner
     }
     const query = (at: number, bytes: number, memory: number): Promise<number> => this.#query(at, bytes, memory);
     return readWrittenMap(this.#world.memory, { name: this.name, shardBytes: this.shardBytes }, offset, length, query);
+  }
+
+  /** Every request fails from now on with EIO, also those that are out: close() then waits for nothing. */
+  fail(reason: PfError): void {
+    this.#router.fail(reason);
   }
 
   close(): Promise<void> {

@@ -48,7 +48,7 @@ export class MemoryVolumes implements VolumeService {
       if (!this.nodes.has(attachment.node)) throw new PfError('NOT_FOUND', `node "${attachment.node}" is not known`);
       const key = `${name} ${attachment.node}`;
       if (volume.attachments.some((each) => each.node === attachment.node)) return this.#numbers.get(key)!;
-      const writer = volume.attachments.find((each) => !each.isReadOnly);
+      const writer = volume.attachments.find((each) => !each.isReadOnly && !(each.isShared && attachment.isShared));
       if (writer !== undefined && !attachment.isReadOnly) throw new PfError('INVALID_STATE', `"${writer.node}" has it`);
       this.#change(volume, { attachments: [...volume.attachments, attachment] });
       this.#numbers.set(key, ++this.#lastAttachment);

@@ -12,20 +12,29 @@ import { PfError } from '../../base/errors.ts';
 import type { AttachVolumeReply, OpenVolumeReply, ReleaseVolumeReply } from '../../api/model.ts';
 import type { AttachVolumeParams, CloseVolumeParams, DetachVolumeParams, OpenVolumeParams } from '../../api/routes.ts';
 import { proposeOrThrow, volumeOf, type ConductorContext } from '../context.ts';
-import { attachmentOf, attachmentOver, isInForce, writerOf } from '../state/attachments.ts';
-import type { VolumeRecord } from '../state/cluster-state.ts';
+import {
+  attachmentOf,
+  attachmentOver,
+  isInForce,
+  isLatestOpening,
+  isSameMode,
+  writerOf,
+  writersOf,
+} from '../state/attachments.ts';
+import type { AttachmentRecord, VolumeRecord } from '../state/cluster-state.ts';
 import { volumeConfig } from '../state/queries.ts';
 import { firstUnready, PRIMARIES_DEADLINE_MS } from './primaries.ts';
 
 /** Answers at once: the epoch that a new writer gets is in force at the primaries when it opens the volume. */
 export async function attachVolume(context: ConductorContext, params: AttachVolumeParams): Promise<AttachVolumeReply> {
   const { id } = volumeOf(context, params.volume_name);
-  const { client, read_only: isReadOnly } = params;
+  const { client, read_only: isReadOnly, shared: isShared } = params;
   const held = attachmentOf(context.state.volumes.get(id)!, client);
-  const isHeld = held !== undefined && held.isReadOnly === isReadOnly && held.isEnding !== true;
+  const isHeld = held !== undefined && isSameMode(held, isReadOnly, isShared) && held.isEnding !== true;
+  const mode = { isReadOnly, ...(isShared ? { isShared } : {}) };
   const attachment = isHeld
     ? held.number
-    : await proposeOrThrow(context, { kind: 'attach_volume', volumeId: id, client, isReadOnly });
+    : await proposeOrThrow(context, { kind: 'attach_volume', volumeId: id, client, ...mode });
   const volume = existing(context, id, params.volume_name);
   return {
     op: 'attach_volume_reply',
@@ -42,15 +51,22 @@ export async function attachVolume(context: ConductorContext, params: AttachVolu
 export async function openVolume(context: ConductorContext, params: OpenVolumeParams): Promise<OpenVolumeReply> {
   const volume = volumeOf(context, params.volume_name);
   const { attachment } = params;
-  let epoch: number | null = params.attach_epoch;
+  let epoch: number | null = params.attach_epoch ?? params.opening;
   if (epoch === null && !params.read_only) epoch = await openForWriting(context, volume, params);
   else if (attachment !== null && !isInForce(volume, attachment, params.client, true))
     throw new PfError('FENCED', attachmentOver(volume, attachment, params.client));
   // The layout as of now: it may have changed while the primaries were asked.
   const current = existing(context, volume.id, volume.name);
+  const isShared = attachment !== null && epoch !== null && isLatestOpening(current, attachment, epoch);
   // Somebody else's epoch is no answer: with it a client that has lost the volume would go on.
-  if (epoch !== null) checkEpoch(current, epoch);
-  return { op: 'open_volume_reply', ret_code: 0, ...volumeConfig(context.state, context.monitor, current) };
+  if (epoch !== null && !isShared) checkEpoch(current, epoch);
+  if (params.opening !== null && !isShared) throw new PfError('FENCED', replacedOpening(current, params));
+  const opening = isShared ? epoch : null;
+  return { op: 'open_volume_reply', ret_code: 0, ...volumeConfig(context.state, context.monitor, current), opening };
+}
+
+function replacedOpening(volume: VolumeRecord, { attachment, opening, client }: OpenVolumeParams): string {
+  return `opening ${opening} of volume "${volume.name}" by "${client}" is not the latest one of attachment ${attachment}: another process of that client has opened it since`;
 }
 
 function existing(context: ConductorContext, id: number, name: string): VolumeRecord {
@@ -73,7 +89,7 @@ async function openForWriting(context: ConductorContext, volume: VolumeRecord, p
   const proof = attachment === null ? { client } : { client, attachment };
   const epoch = await proposeOrThrow(context, { kind: 'raise_epoch', volumeId: volume.id, ...proof });
   const writer = writerOf(volume);
-  if (writer !== null && writer !== client)
+  if (attachment === null && writer !== null && writer !== client)
     context.world.log.info(`volume ${volume.name} goes from ${writer} to ${client} with attach epoch ${epoch}`);
   const isReady = (): boolean => firstUnready(context, volume.id, epoch) === null;
   if (await context.changed.until(isReady, PRIMARIES_DEADLINE_MS)) return epoch;
@@ -107,25 +123,26 @@ export async function detachVolume(context: ConductorContext, params: DetachVolu
   const volume = volumeOf(context, params.volume_name);
   if (attachmentOf(volume, params.client)?.isReadOnly === true)
     await proposeOrThrow(context, { kind: 'release_reader', volumeId: volume.id, client: params.client });
-  const held = volume.attachments.find((each) => !each.isReadOnly);
-  if (held === undefined || (params.client !== '' && params.client !== held.client))
-    return released(context, volume, 'detach_volume_reply');
-  const outcome = await context.engine.propose({ kind: 'raise_epoch', volumeId: volume.id, takenFrom: held.client });
-  // It was closed, or went to another client, a moment ago: the answer says so.
-  if (!outcome.isAccepted) return released(context, volume, 'detach_volume_reply');
-  const epoch = outcome.value;
-  const isFenced = (): boolean => firstUnready(context, volume.id, epoch) === null;
-  const action = `cannot detach volume "${volume.name}" from "${held.client}" yet`;
+  const held = writersOf(volume).filter((each) => params.client === '' || params.client === each.client);
+  for (const each of held) await takeAway(context, volume, each);
+  return released(context, volume, 'detach_volume_reply');
+}
+
+/** Its attachment opens nothing from the first step on, and has ended with the last. */
+async function takeAway(context: ConductorContext, { id, name }: VolumeRecord, held: AttachmentRecord): Promise<void> {
+  const { client: takenFrom, number: attachment } = held;
+  const outcome = await context.engine.propose({ kind: 'raise_epoch', volumeId: id, takenFrom, attachment });
+  // Refused: it was closed, or somebody took the volume, a moment ago. That raised the epoch, too.
+  const epoch = outcome.isAccepted ? outcome.value : (context.state.volumes.get(id)?.attachEpoch ?? 0);
+  const isFenced = (): boolean => firstUnready(context, id, epoch) === null;
   if (!(await context.changed.until(isFenced, PRIMARIES_DEADLINE_MS))) {
     throw new PfError(
       'UNAVAILABLE',
-      `${action}: the primary of shard ${firstUnready(context, volume.id, epoch)} did not take attach epoch ${epoch} within ${PRIMARIES_DEADLINE_MS} ms; check its stores with list_store and detach it again`,
+      `cannot detach volume "${name}" from "${held.client}" yet: the primary of shard ${firstUnready(context, id, epoch)} did not take attach epoch ${epoch} within ${PRIMARIES_DEADLINE_MS} ms; check its stores with list_store and detach it again`,
     );
   }
-  await release(context, volume.id, epoch);
-  const isStillThere = context.state.volumes.get(volume.id)?.attachments.some((each) => each.number === held.number) === true;
-  if (isStillThere) throw new PfError('UNAVAILABLE', `${action}: another call detaches it at the same time; detach it again`);
-  return released(context, volume, 'detach_volume_reply');
+  const ended = await context.engine.propose({ kind: 'end_attachment', volumeId: id, attachment });
+  if (!ended.isAccepted) context.world.log.info(`attachment ${attachment} had ended: ${ended.reason}`);
 }
 
 /** Refused, and rightly so, when somebody has opened the volume for writing meanwhile, or deleted it. */

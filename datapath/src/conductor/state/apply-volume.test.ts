@@ -3,7 +3,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { diskUuidOf, stateWithStores } from '../testing/plan-notation.ts';
 import { apply } from './apply.ts';
-import { writerOf } from './attachments.ts';
+import { isLatestOpening, writerOf } from './attachments.ts';
 import { decodeState, encodeState, type ClusterState, type VolumeRecord } from './cluster-state.ts';
 import { decodeCommand, encodeCommand, type Command, type Placement } from './commands.ts';
 
@@ -164,7 +164,7 @@ test('who attaches gets a number, the same one when asked again, and takes nothi
   assert.equal(again.outcome, { isAccepted: true, value: 1 });
   assert.is(
     refusal(first, attach('node2')),
-    'INVALID_STATE: cannot attach volume "data" to "node2" for writing: "node1" has it; detach it there first',
+    'INVALID_STATE: cannot attach volume "data" to "node2" for writing: "node1" has it for writing; detach it there first',
   );
   const read = accept(first, attach('node2', true));
   assert.is(attachments(read), 'node1 1 writes, node2 2 reads at 1');
@@ -200,6 +200,65 @@ test('an attachment that is being taken away opens nothing, and stays on the lis
   assert.match(refusal(ending, attach('node2')), /"node1" has it/);
   assert.equal(decodeState(encodeState(ending)), ending);
   assert.is(attachments(accept(accept(ending, release(2)), attach('node2'))), 'node2 2 writes at 3');
+});
+
+const share = (client: string): Command => ({ kind: 'attach_volume', volumeId: ID, client, isReadOnly: false, isShared: true });
+const shared = (...nodes: string[]): ClusterState =>
+  nodes.reduce((state, node) => accept(state, share(node)), known(...nodes, 'node9'));
+
+test('several write when each of them shares; nobody writes alone beside them', () => {
+  const both = shared('node1', 'node2');
+  assert.is(attachments(both), 'node1 1 writes, node2 2 writes at 1', 'beside others nobody has to be fenced');
+  assert.is(apply(both, share('node2')).state, both);
+  const alone =
+    'INVALID_STATE: cannot attach volume "data" to "node9" for writing: "node1" has it for shared writing; detach it there first';
+  assert.is(refusal(both, attach('node9')), alone);
+  assert.match(refusal(both, attach('node2')), /"node2" for writing: it has it for shared writing; detach it there first/);
+  assert.match(
+    refusal(accept(known('node1', 'node2'), attach('node1')), share('node2')),
+    /shared writing: "node1" has it for writing;/,
+  );
+  assert.match(
+    refusal(both, { ...share('node9'), isReadOnly: true } as Command),
+    /^INVALID_ARGUMENT: .*shares it with everybody anyway/,
+  );
+  assert.is(attachments(accept(both, attach('node9', true))), 'node1 1 writes, node2 2 writes, node9 3 reads at 1');
+  assert.equal(decodeState(encodeState(accept(both, resume(1)))), accept(both, resume(1)));
+});
+
+test('an opening of a shared attachment is named by its epoch, until the same node opens again', () => {
+  const first = accept(shared('node1', 'node2'), resume(1));
+  const second = accept(first, resume(2, 'node2'));
+  assert.is(attachments(second), 'node1 1 writes, node2 2 writes at 3');
+  const isLatest = (state: ClusterState, number: number, opening: number): boolean =>
+    isLatestOpening(volumeOf(state), number, opening);
+  assert.equal([isLatest(second, 1, 2), isLatest(second, 2, 3)], [true, true], 'the one is no end of the other');
+  assert.equal([isLatest(second, 1, 3), isLatest(second, 2, 2), isLatest(second, 7, 2)], [false, false, false]);
+  const third = accept(second, resume(1));
+  assert.equal([isLatest(third, 1, 2), isLatest(third, 1, 4), isLatest(third, 2, 3)], [false, true, true]);
+  const alone = accept(accept(known('node1'), attach('node1')), resume(1));
+  assert.is(isLatest(alone, 1, 2), false, 'who writes alone has the epoch itself');
+});
+
+test('one of several is taken away, and ends alone', () => {
+  const both = accept(accept(shared('node1', 'node2'), resume(1)), resume(2, 'node2'));
+  const take: Command = { kind: 'raise_epoch', volumeId: ID, takenFrom: 'node1', attachment: 1 };
+  assert.match(refusal(both, { ...take, attachment: 2 } as Command), /is attached to "node1", "node2", not to "node1" any more/);
+  const ending = accept(both, take);
+  assert.match(refusal(ending, resume(1)), /^FENCED/);
+  assert.is(attachments(accept(ending, resume(2, 'node2'))), 'node1 1 writes, node2 2 writes at 5');
+  assert.is(attachments(accept(ending, share('node9'))), 'node1 1 writes, node2 2 writes, node9 3 writes at 4');
+  assert.is(
+    attachments(accept(ending, release(4))),
+    'node1 1 writes, node2 2 writes at 4',
+    'an epoch says nothing of those who follow it',
+  );
+  const end = (attachment: number): Command => ({ kind: 'end_attachment', volumeId: ID, attachment });
+  assert.match(refusal(ending, end(2)), /^INVALID_STATE: attachment 2 of volume "data" is not ending/);
+  const ended = accept(ending, end(1));
+  assert.is(attachments(ended), 'node2 2 writes at 4');
+  assert.match(refusal(ended, end(1)), /is not ending/);
+  assert.is(attachments(accept(both, open('node9'))), 'node9 3 writes at 4', 'who takes the volume takes it from all of them');
 });
 
 test('a volume of a name that was deleted gives numbers that none had before', () => {

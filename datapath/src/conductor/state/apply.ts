@@ -4,7 +4,7 @@
 // attachments.ts.
 import type { ReplicaStatus } from '../../api/model.ts';
 import { createVolume, deleteVolume, finishDeletion, resizeVolume } from './apply-volume.ts';
-import { attachVolume, putNode, raiseEpoch, releaseReader, releaseVolume, removeNode } from './attachments.ts';
+import { attachVolume, endAttachment, putNode, raiseEpoch, releaseReader, releaseVolume, removeNode } from './attachments.ts';
 import { withVolume, type ClusterState, type ShardRecord, type StoreFacts, type StoreRecord } from './cluster-state.ts';
 import type { Command, ShardChange } from './commands.ts';
 import { accepted, refused, type Applied } from './outcome.ts';
@@ -34,6 +34,8 @@ export function apply(state: ClusterState, command: Command): Applied {
       return attachVolume(state, command);
     case 'release_volume':
       return releaseVolume(state, command);
+    case 'end_attachment':
+      return endAttachment(state, command);
     case 'release_reader':
       return releaseReader(state, command);
     case 'delete_volume':

@@ -64,6 +64,10 @@ export interface AttachmentRecord {
   /** By the name that it gave: a host, a node. One attachment each. */
   readonly client: string;
   readonly isReadOnly: boolean;
+  /** Writes beside others that are shared, too. */
+  readonly isShared?: true;
+  /** The attach epoch that a shared one's latest opening has raised; the ones before are over. */
+  readonly opening?: number;
   /** It is being taken away: it opens nothing any more, and ends when no request of its holder can succeed. */
   readonly isEnding?: true;
 }
@@ -75,7 +79,7 @@ export interface VolumeRecord {
   readonly shardSizeBytes: number;
   readonly replicaCount: number;
   readonly attachEpoch: number;
-  /** In the order in which they began; at most one writes. */
+  /** In the order in which they began; at most one writes, or all that write are shared. */
   readonly attachments: readonly AttachmentRecord[];
   readonly token: number;
   /** Of the creation, to recognise a re-sent one; may be empty. */

@@ -1,7 +1,7 @@
 // The conductor's commands: what is written to the log, and all that ever changes the cluster's state.
 // A command carries every choice that was made (tokens, placement), so that applying it needs no randomness and no clock.
 // History of the encoding (JSON): version 1. Since then only added to: resize_volume, put_node, remove_node, attach_volume, release_volume,
-// release_reader, raise_epoch's client, takenFrom and attachment, delete_volume's force. Records without them mean what they always meant.
+// end_attachment, release_reader, raise_epoch's client, takenFrom and attachment, attach_volume's isShared, delete_volume's force. Records without them mean what they always meant.
 import { PfError } from '../../base/errors.ts';
 import {
   attachmentField,
@@ -85,10 +85,16 @@ export type Command =
   | { readonly kind: 'put_node'; readonly node: NodeRecord }
   | { readonly kind: 'remove_node'; readonly name: string }
   /** Its value is the attachment's number. Raises the epoch for a new writer. */
-  | { readonly kind: 'attach_volume'; readonly volumeId: number; readonly client: string; readonly isReadOnly: boolean }
+  | {
+      readonly kind: 'attach_volume';
+      readonly volumeId: number;
+      readonly client: string;
+      readonly isReadOnly: boolean;
+      readonly isShared?: boolean;
+    }
   /**
    * `client` alone: that one writes from now on. `client` and `attachment`: only while that attachment is that client's. `takenFrom`: only
-   * while that one writes, and its attachment is ending from now on.
+   * while that one writes (with `attachment`: by that one), and its attachment is ending from now on.
    */
   | {
       readonly kind: 'raise_epoch';
@@ -97,8 +103,10 @@ export type Command =
       readonly takenFrom?: string;
       readonly attachment?: number;
     }
-  /** Nobody writes it any more, unless the epoch has been raised since. */
+  /** Who wrote it alone writes it no more, unless the epoch has been raised since. */
   | { readonly kind: 'release_volume'; readonly volumeId: number; readonly attachEpoch: number }
+  /** An ending attachment has ended: no request of its holder can succeed any more. */
+  | { readonly kind: 'end_attachment'; readonly volumeId: number; readonly attachment: number }
   | { readonly kind: 'release_reader'; readonly volumeId: number; readonly client: string }
   /** Also of a volume that somebody has attached with `force`. */
   | { readonly kind: 'delete_volume'; readonly volumeId: number; readonly force?: boolean }
@@ -197,7 +205,12 @@ const FIELDS: { readonly [K in Command['kind']]: Field<KindOf<K>> } = {
   }),
   put_node: command('put_node', { node: recordOf<NodeRecord>({ name: clientField, version: textField(64) }) }),
   remove_node: command('remove_node', { name: clientField }),
-  attach_volume: command('attach_volume', { volumeId: idField, client: clientField, isReadOnly: flagField }),
+  attach_volume: command('attach_volume', {
+    volumeId: idField,
+    client: clientField,
+    isReadOnly: flagField,
+    isShared: optional(flagField, undefined),
+  }),
   raise_epoch: command('raise_epoch', {
     volumeId: idField,
     client: optional(clientField, undefined),
@@ -205,6 +218,7 @@ const FIELDS: { readonly [K in Command['kind']]: Field<KindOf<K>> } = {
     attachment: optional(attachmentField, undefined),
   }),
   release_volume: command('release_volume', { volumeId: idField, attachEpoch: epochField }),
+  end_attachment: command('end_attachment', { volumeId: idField, attachment: attachmentField }),
   release_reader: command('release_reader', { volumeId: idField, client: clientField }),
   delete_volume: command('delete_volume', { volumeId: idField, force: optional(flagField, undefined) }),
   finish_deletion: command('finish_deletion', { volumeId: idField, storeId: storeIdField }),

@@ -112,7 +112,12 @@ export function volumeInfo(view: LivenessView, volume: VolumeRecord): VolumeInfo
 }
 
 export function attachmentInfos(volume: VolumeRecord): AttachmentInfo[] {
-  return volume.attachments.map(({ client, number, isReadOnly }) => ({ client, attachment: number, read_only: isReadOnly }));
+  return volume.attachments.map(({ client, number, isReadOnly, isShared = false }) => ({
+    client,
+    attachment: number,
+    read_only: isReadOnly,
+    shared: isShared,
+  }));
 }
 
 export function isOnline(view: LivenessView, storeId: number): boolean {

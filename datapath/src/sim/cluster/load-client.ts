@@ -33,6 +33,8 @@ export interface LoadClientOptions {
   /** Errno of requests that may fail in this run, beside those of a client that was fenced. */
   readonly isFailureAllowed: (operation: BlockOperation, errno: number) => boolean;
   readonly deadlineMs?: number;
+  /** Opens the volume with it. */
+  readonly attachment?: { readonly client: string; readonly attachment: number };
 }
 
 const EXTENT_BYTES = 64 * KiB;
@@ -75,10 +77,10 @@ export class LoadClient {
 
   /** Opens the volume, again and again while the conductor cannot be reached. */
   async open(): Promise<void> {
-    const { conductors, volume, isReadOnly, load, deadlineMs } = this.options;
+    const { conductors, volume, isReadOnly, load, deadlineMs, attachment } = this.options;
     for (;;) {
       try {
-        const request = { conductors, name: volume, isReadOnly, connections: load.connections };
+        const request = { conductors, name: volume, isReadOnly, connections: load.connections, ...attachment };
         this.device = await openVolume(this.world, deadlineMs === undefined ? request : { ...request, deadlineMs });
         return;
       } catch (error) {

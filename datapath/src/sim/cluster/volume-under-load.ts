@@ -1,4 +1,5 @@
 // One volume of a simulated cluster with its history, its hot set and its clients. Made by cluster-run.ts and by stories.
+import { ConductorClient } from '../../api/conductor-client.ts';
 import { BlockHistory } from '../checkers/block-history.ts';
 import { HotSet } from './hot-set.ts';
 import { allowNothing, LoadClient, type LoadClientOptions } from './load-client.ts';
@@ -45,7 +46,7 @@ export class VolumeUnderLoad {
   }
 
   /** A client in a process and on a machine of its own; it has yet to open the volume. */
-  client(name: string, isReadOnly: boolean, deadlineMs?: number): LoadClient {
+  client(name: string, isReadOnly: boolean, more: Pick<LoadClientOptions, 'deadlineMs' | 'attachment'> = {}): LoadClient {
     const { cluster, shape, history, hotSets, load, touched, isFailureAllowed } = this;
     const options = {
       volume: shape.name,
@@ -56,9 +57,10 @@ export class VolumeUnderLoad {
       load,
       touched,
       isFailureAllowed,
+      ...more,
     };
     const process = cluster.clientProcess(`${name}-of-${shape.name}`);
-    const client = new LoadClient(process, deadlineMs === undefined ? options : { ...options, deadlineMs });
+    const client = new LoadClient(process, options);
     this.clients.push(client);
     return client;
   }
@@ -68,6 +70,16 @@ export class VolumeUnderLoad {
     const client = this.client(name, isReadOnly);
     await client.process.perform(() => client.open());
     return client;
+  }
+
+  /** A node that writes beside others; it has yet to open the volume. */
+  async sharing(node: string, process = node): Promise<LoadClient> {
+    const { attachment } = await this.cluster.ask(async (world) => {
+      const client = new ConductorClient(world, this.cluster.conductors);
+      await client.putNode(node, 'sim');
+      return client.attachVolume(this.shape.name, { client: node, isShared: true });
+    });
+    return this.client(process, false, { attachment: { client: node, attachment } });
   }
 
   get livingClients(): LoadClient[] {
