@@ -53,8 +53,8 @@ class Driver {
     return this.#ask('controllerExpandVolume', { volumeId: 'v1', capacityRange: { requiredBytes } });
   }
 
-  capacity(replicas: string): Promise<unknown> {
-    return this.#ask('getCapacity', { parameters: { replicas } });
+  capacity(replicas: string, request: object = {}): Promise<unknown> {
+    return this.#ask('getCapacity', { parameters: { replicas }, ...request });
   }
 
   /** As it goes over the wire: whole in, whole out. */
@@ -196,6 +196,28 @@ test('capacity: what fits with each copy in another domain', async () => {
   assert.is(await of('2', [100, 100, 100]), 150);
   assert.is(await of('1', [100, 50]), 150);
   assert.is(await of('3', [500, 400, 30, 20]), 50);
+});
+
+test('volumes are where nodes of the cluster are, and have room there alone', async () => {
+  const cluster = new MemoryVolumes();
+  cluster.freeByDomain = [100, 100, 100];
+  const driver = new Driver(cluster);
+  const at = (name: string) => ({ segments: { 'topology.csi.pureflash.io/cluster': name } });
+  const wanted = (...names: string[]) => ({ accessibilityRequirements: { requisite: names.map(at), preferred: [] } });
+  const here = [{ segments: { 'topology.csi.pureflash.io/cluster': 'demo' } }];
+  const made = (await driver.create(wanted('other', 'demo'))) as { volume: { accessibleTopology: unknown } };
+  assert.equal(made.volume.accessibleTopology, here);
+  assert.match(
+    await refusal(driver.create({ name: 'v2', ...wanted('other') })),
+    /^RESOURCE_EXHAUSTED: .*none of the 1 places reaches cluster "demo"; choose nodes with the label topology\.csi\.pureflash\.io\/cluster=demo/,
+  );
+  assert.is(held(cluster), 'v1 64 MiB');
+  const room = async (accessibleTopology: object | null): Promise<number> =>
+    ((await driver.capacity('3', { accessibleTopology })) as { availableCapacity: number }).availableCapacity;
+  assert.equal(
+    [await room(null), await room(at('demo')), await room(at('other')), await room({ segments: {} })],
+    [100, 100, 0, 100],
+  );
 });
 
 test('a growth that is there already grows nothing; a volume that is not there is said so', async () => {

@@ -18,15 +18,7 @@ async function services(options: IdentityOptions): Promise<(string | null)[]> {
 
 test('the driver has a name, a version and a controller, and expands volumes in use', async () => {
   assert.equal(await identityHandlers(ready).getPluginInfo!({}, call), { name: 'csi.pureflash.io', vendorVersion: '1.2.3' });
-  assert.equal(await services(ready), ['CONTROLLER_SERVICE', 'expansion ONLINE']);
-});
-
-test('topology is advertised on demand only', async () => {
-  assert.equal(await services({ ...ready, hasTopology: true }), [
-    'CONTROLLER_SERVICE',
-    'VOLUME_ACCESSIBILITY_CONSTRAINTS',
-    'expansion ONLINE',
-  ]);
+  assert.equal(await services(ready), ['CONTROLLER_SERVICE', 'VOLUME_ACCESSIBILITY_CONSTRAINTS', 'expansion ONLINE']);
 });
 
 test('the probe asks with the call of its caller, and a failure is its answer', async () => {

@@ -7,8 +7,6 @@ export const DRIVER_NAME = 'csi.pureflash.io';
 
 export interface IdentityOptions {
   readonly version: string;
-  /** Volumes may be told apart by the nodes from which they can be reached. Default: false. */
-  readonly hasTopology?: boolean;
   /** False: not yet, ask again. Whatever it throws is the answer to the probe. */
   isReady(call: Call): Promise<boolean>;
 }
@@ -16,7 +14,7 @@ export interface IdentityOptions {
 export function identityHandlers(options: IdentityOptions): Handlers<typeof Identity> {
   const capabilities: Draft<PluginCapability>[] = [
     { service: { type: 'CONTROLLER_SERVICE' } },
-    ...(options.hasTopology === true ? [{ service: { type: 'VOLUME_ACCESSIBILITY_CONSTRAINTS' } } as const] : []),
+    { service: { type: 'VOLUME_ACCESSIBILITY_CONSTRAINTS' } },
     { volumeExpansion: { type: 'ONLINE' } },
   ];
   return {

@@ -44,7 +44,7 @@ export interface NodeOptions {
   readonly kubeletDirs: readonly string[];
   /** Default 0: no limit is claimed. What a node bears depends on its memory and on pfnbd's mapper, and its administrator knows. */
   readonly maxVolumes?: number;
-  /** Of this node; default none: the volumes are reached over the network, from every node alike. */
+  /** Of this node; default none. */
   readonly topology?: Readonly<Record<string, string>>;
 }
 

@@ -159,6 +159,26 @@ test('raw block: the pod gets the device itself, and a filesystem is refused whi
   await volume.unstage();
 });
 
+test('raw data behind a beginning of zeros is kept', async () => {
+  const volume = await kubelet('behind');
+  await volume.stage(block());
+  await volume.publish('a', block());
+  const write = [`of=${volume.target('a')}`, 'bs=4096', 'seek=4096', 'conv=notrunc,fsync', 'status=none'];
+  execFileSync('dd', write, { input: 'behind' });
+  await volume.unpublish('a');
+  await volume.unstage();
+  const before = readFileSync(join(root, 'behind'));
+  for (const fsType of ['ext4', 'xfs'] as const) {
+    assert.match(
+      await refusal(volume.stage(filesystem(fsType))),
+      /^INVALID_STATE: cannot format volume "behind": it begins with zeros/,
+    );
+    await volume.unstage();
+  }
+  assert.ok(readFileSync(join(root, 'behind')).equals(before));
+  await assertNothingLeft(volume);
+});
+
 test('read-only: by the pod, and by the access mode', async () => {
   const volume = await kubelet('reader');
   await volume.stage(filesystem());

@@ -11,5 +11,7 @@ export interface Attacher {
   detach(volumeName: string): Promise<void>;
   /** The device takes the volume's current size. Error NOT_FOUND when it is not attached. */
   resize(volumeName: string): Promise<AttachedVolume>;
+  /** Whether any block of it holds what somebody has written. Errors: NOT_FOUND, UNAVAILABLE, FENCED, UNSUPPORTED (an older pfnbd). */
+  isWritten(volumeName: string): Promise<boolean>;
   list(): Promise<readonly AttachedVolume[]>;
 }

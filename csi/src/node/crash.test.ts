@@ -129,7 +129,10 @@ for (const story of stories) {
 test('the steps of staging a new volume, in this order', async () => {
   const { steps } = await undisturbed(stories[0]!, scenes[0]!);
   const told = steps.filter((name) => !['look', 'mounts', 'blockDevice'].includes(name));
-  assert.is(told.join(' '), 'readStart attach readHead signature isFree replace format replace makeFolder mount replace');
+  assert.is(
+    told.join(' '),
+    'readStart attach readHead signature isWritten isFree replace format replace makeFolder mount replace',
+  );
 });
 
 test('a mkfs that died belongs to its attachment: after another node had the volume, its filesystem is not touched', async () => {

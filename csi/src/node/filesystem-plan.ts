@@ -1,7 +1,7 @@
 // What to do with a device that is to be mounted: use what is there, format it, or leave it alone. Pure; called by stage.ts.
-// The rule: nothing that anybody may have written is ever formatted over. A device is formatted when two independent looks find nothing
-// (no signature known to blkid, and only zeros at its beginning), or when our own mkfs began under this very attachment and did not end:
-// no other node can have had the volume since.
+// The rule: nothing that anybody may have written is ever formatted over. A device is formatted when three independent looks find nothing
+// (no signature known to blkid, only zeros at its beginning, and no block that the volume's stores have taken a write for), or when our own
+// mkfs began under this very attachment and did not end: no other node can have had the volume since.
 import { MiB, PfError, formatSize } from '@pureflash/datapath/base';
 import { FS_TYPES, FS_TYPE_DEFAULT } from '../calls/capability.ts';
 import type { FsType } from './host.ts';
@@ -13,6 +13,8 @@ export interface DeviceFacts {
   readonly signature: string | null;
   /** The first 4096 bytes are zeros. */
   readonly isHeadBlank: boolean;
+  /** Some block of the volume was written and not trimmed since, wherever. Only asked where nothing else forbids to format: see mayBeBlank(). */
+  readonly isWritten: boolean;
   /** Null: whatever is there, or the default. */
   readonly wanted: FsType | null;
   /** A mkfs of this kind began under this attachment, and nobody has said that it ended. */
@@ -26,6 +28,11 @@ export type FilesystemPlan =
 
 /** mkfs.xfs of 2022 and later makes nothing smaller. */
 const XFS_BYTES_MIN = 300 * MiB;
+
+/** Whether all that can be seen of the device itself is nothing: then what was ever written to the volume decides. */
+export function mayBeBlank(facts: Pick<DeviceFacts, 'signature' | 'isHeadBlank' | 'unfinished' | 'isReadOnly'>): boolean {
+  return facts.signature === null && facts.isHeadBlank && facts.unfinished === null && !facts.isReadOnly;
+}
 
 /** Errors: INVALID_STATE (something else is on it), INVALID_ARGUMENT (too small). */
 export function planFilesystem(facts: DeviceFacts): FilesystemPlan {
@@ -45,6 +52,13 @@ export function planFilesystem(facts: DeviceFacts): FilesystemPlan {
     throw new PfError(
       'INVALID_STATE',
       `cannot format volume "${volumeId}": it holds data that no filesystem has written; use it as raw block, or wipe it yourself`,
+    );
+  }
+  if (facts.isWritten) {
+    throw new PfError(
+      'INVALID_STATE',
+      `cannot format volume "${volumeId}": it begins with zeros, but blocks of it were written (used as raw block, it may hold data further on); ` +
+        'use it as raw block; to give it up, run blkdiscard on its device while it is used as raw block, then mount it again',
     );
   }
   return format(facts, wanted ?? FS_TYPE_DEFAULT, false);

@@ -108,6 +108,62 @@ test('many pods of one node share a volume, unless it is for one', async () => {
   }
 });
 
+test('a volume that was written raw is not formatted although it begins with zeros, until all of it is trimmed', async () => {
+  for (const fsType of ['', 'ext4', 'xfs']) {
+    const { machine, volume } = await rig();
+    await volume.stage(block());
+    await volume.publish('a', block());
+    machine.disk('v1').data = 'at an offset';
+    machine.disk('v1').isWritten = true;
+    await volume.unpublish('a');
+    await volume.unstage();
+    const said = await refusal(volume.stage(filesystem(fsType)));
+    assert.match(
+      said,
+      /^INVALID_STATE: cannot format volume "v1": it begins with zeros, but blocks of it were written.*blkdiscard/,
+    );
+    assert.equal([machine.disk('v1').data, machine.formatCount], ['at an offset', 0]);
+    await volume.unstage();
+    machine.disk('v1').isWritten = false;
+    assert.is(await refusal(volume.stage(filesystem(fsType))), '');
+    assert.is(machine.formatCount, 1);
+  }
+});
+
+test('a pfnbd that cannot say what was written lets nothing be formatted, and what is formatted is mounted', async () => {
+  const { machine, ports } = await rig();
+  const { attach, detach, resize, list } = ports.attacher;
+  const isWritten = (): Promise<boolean> => Promise.reject(new PfError('UNSUPPORTED', 'cannot do "is_written"'));
+  const node = await open(machine, { ...ports, attacher: { attach, detach, resize, isWritten, list } });
+  const volume = new Kubelet(node, '/k', 'v1');
+  assert.match(await refusal(volume.stage(filesystem())), /^INVALID_STATE: .*pfnbd on this node is older than this driver/);
+  assert.is(machine.formatCount, 0);
+  machine.disk('v1').signature = 'ext4';
+  machine.disk('v1').head.fill(1);
+  assert.is(await refusal(volume.stage(filesystem())), '');
+});
+
+test('the condition of a volume whose attachment is over says why, and one that pfnbd still starts says what it waits for', async () => {
+  const { machine, volume } = await rig();
+  await volume.stage(filesystem());
+  await volume.publish('a', filesystem());
+  const attached = machine.attached.get('v1')!;
+  machine.attached.set('v1', { ...attached, state: 'OVER', problem: 'it is attached to "node-2"' });
+  const over = await volume.stats(volume.target('a'));
+  assert.equal(
+    [over.abnormal, over.message],
+    [
+      true,
+      'its attachment to this node has ended, so every request fails: end its pods here, and it is unstaged and attached anew (it is attached to "node-2")',
+    ],
+  );
+  machine.attached.set('v1', { ...attached, device: '', state: 'STARTING', problem: 'no conductor answers' });
+  const starting = await volume.stats(volume.target('a'));
+  assert.equal([starting.abnormal, starting.message.endsWith('requests wait (no conductor answers)')], [true, true]);
+  machine.attached.set('v1', { ...attached, problem: 'its record was damaged' });
+  assert.is((await volume.stats(volume.target('a'))).abnormal, false, 'it serves');
+});
+
 test('unstaging waits until the volume is published nowhere', async () => {
   const { volume } = await rig();
   await volume.stage(filesystem());
@@ -213,8 +269,8 @@ test('one call at a time for a volume: the second is ABORTED, another volume is 
     }
     return await ports.attacher.attach(request);
   };
-  const { detach, resize, list } = ports.attacher;
-  const node = await open(machine, { ...ports, attacher: { attach, detach, resize, list } });
+  const { detach, resize, isWritten, list } = ports.attacher;
+  const node = await open(machine, { ...ports, attacher: { attach, detach, resize, isWritten, list } });
   const volume = new Kubelet(node, '/k', 'v1');
   const first = volume.stage(filesystem());
   await inside;

@@ -6,9 +6,9 @@
 //
 // Called by node.ts, one call a volume at a time. Every arrow finds out by itself whether it was gone before: after death at any step
 // the same call ends in the same state. Only mkfs leaves something that cannot be told apart, hence the record around it.
-import { PfError } from '@pureflash/datapath/base';
+import { PfError, errorCodeOf } from '@pureflash/datapath/base';
 import type { Wanted, WantedFilesystem } from '../calls/capability.ts';
-import { planFilesystem } from './filesystem-plan.ts';
+import { mayBeBlank, planFilesystem } from './filesystem-plan.ts';
 import type { FsType, Mount } from './host.ts';
 import { isReadOnlyMount, publicationsOf, refuseForeign, topMountAt, unmountAll } from './mount-table.ts';
 import { attachedDevices, deviceOf, findAttached, type NodeDevice, type NodePorts } from './ports.ts';
@@ -166,15 +166,14 @@ async function makeFilesystem(
 ): Promise<FsType> {
   const { host, records } = ports;
   const { volumeId, isReadOnly } = request;
-  const plan = planFilesystem({
-    volumeId,
-    sizeBytes: device.sizeBytes,
+  const seen = {
     signature: await host.signature(device.path),
     isHeadBlank: isBlank(head),
-    wanted: wanted.fsType,
     unfinished: record.formatting,
     isReadOnly,
-  });
+  };
+  const isWritten = mayBeBlank(seen) && (await wasWritten(ports, volumeId));
+  const plan = planFilesystem({ ...seen, volumeId, sizeBytes: device.sizeBytes, isWritten, wanted: wanted.fsType });
   if (plan.kind === 'use') {
     if (!isReadOnly) await host.check(device.path, plan.fsType);
     return plan.fsType;
@@ -191,6 +190,20 @@ async function makeFilesystem(
   // Before the first mount: from now on there may be a user's data.
   await records.save(volumeId, { ...record, formatting: null });
   return plan.fsType;
+}
+
+/** Error INVALID_STATE: a pfnbd that cannot say, so nobody can. */
+async function wasWritten({ attacher }: NodePorts, volumeId: string): Promise<boolean> {
+  try {
+    return await attacher.isWritten(volumeId);
+  } catch (error) {
+    if (errorCodeOf(error) !== 'UNSUPPORTED') throw error;
+    throw new PfError(
+      'INVALID_STATE',
+      `cannot format volume "${volumeId}": pfnbd on this node is older than this driver and cannot say whether the volume holds data; restart pfnbd with the driver's version`,
+      { cause: error },
+    );
+  }
 }
 
 async function verifyMounted(ports: NodePorts, path: string, device: NodeDevice): Promise<void> {

@@ -77,8 +77,10 @@ async function filesystemStats(ports: NodePorts, mount: Mount, complaint: string
 
 function conditionOf(attached: AttachedVolume | null, mount: Mount | null): string | null {
   if (attached === null) return 'pfnbd does not serve it on this node: unstage it and stage it again';
-  if (attached.state === 'OVER') return 'its attachment to this node has ended: every request fails; unstage it';
-  if (attached.state === 'STARTING') return 'pfnbd is taking it over from an earlier instance: requests wait';
+  const because = attached.problem === undefined ? '' : ` (${attached.problem})`;
+  if (attached.state === 'OVER')
+    return `its attachment to this node has ended, so every request fails: end its pods here, and it is unstaged and attached anew${because}`;
+  if (attached.state === 'STARTING') return `pfnbd is taking it over from an earlier instance: requests wait${because}`;
   if (mount === null || attached.read_only || isReadOnlyMount(mount) || !hasStoppedWriting(mount)) return null;
   return 'its filesystem has stopped writing after errors: unpublish it everywhere, so that it is checked when it is staged again';
 }

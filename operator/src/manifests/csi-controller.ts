@@ -4,7 +4,7 @@ import type { KubeObject } from '../api/objects.ts';
 import type { WantedCsi } from '../plan/cluster-plan.ts';
 import { owned, selectorOf, tokenName, type ClusterFrame } from './cluster-frame.ts';
 import { csiAccountName, csiControllerName } from './csi-names.ts';
-import { socketProbe } from './csi-pods.ts';
+import { grpcLiveness, socketProbe } from './csi-pods.ts';
 import { commandOf, TOKEN_FLAG, TOKEN_FOLDER } from './daemon-pod.ts';
 
 const SOCKET_FOLDER = '/csi';
@@ -83,6 +83,7 @@ function driver(frame: ClusterFrame, { images, datapath }: WantedCsi): object {
       ...TOKEN_FLAG,
     ],
     readinessProbe: socketProbe(SOCKET),
+    livenessProbe: grpcLiveness(SOCKET),
     resources: { requests: { cpu: '10m', memory: '96Mi' }, limits: { memory: '256Mi' } },
     securityContext: NO_RIGHTS,
     volumeMounts: [

@@ -3,7 +3,7 @@ import type { KubeObject } from '../api/objects.ts';
 import type { WantedCsi } from '../plan/cluster-plan.ts';
 import { owned, selectorOf, type ClusterFrame } from './cluster-frame.ts';
 import { csiNodeName, DRIVER_NAME, pfnbdSocket, socketFolder, stateFolder } from './csi-names.ts';
-import { mountsOf, NODE_ENV, nodePodBase, socketProbe, volumesOf, type HostFolder } from './csi-pods.ts';
+import { grpcLiveness, mountsOf, NODE_ENV, nodePodBase, socketProbe, volumesOf, type HostFolder } from './csi-pods.ts';
 import { commandOf } from './daemon-pod.ts';
 
 const SOCKET_FOLDER = '/csi';
@@ -31,12 +31,13 @@ export function csiNodeSet(frame: ClusterFrame, { images }: WantedCsi): KubeObje
     imagePullPolicy: spec.imagePullPolicy,
     command: commandOf('pureflash-csi'),
     args: [
-      ...['--mode', 'node', '--socket', SOCKET, '--node', '$(NODE_NAME)'],
+      ...['--mode', 'node', '--socket', SOCKET, '--node', '$(NODE_NAME)', '--cluster', frame.name],
       ...['--pfnbd', pfnbdSocket(frame), '--state', state, '--kubelet', kubeletPath],
       ...['--register', REGISTRY, '--register-as', `${plugin}/csi.sock`],
     ],
     env: [NODE_ENV],
     readinessProbe: socketProbe(SOCKET),
+    livenessProbe: grpcLiveness(SOCKET),
     resources: { requests: { cpu: '20m', memory: '96Mi' }, limits: { memory: '256Mi' } },
     securityContext: { privileged: true, readOnlyRootFilesystem: true },
     volumeMounts: [{ name: 'tmp', mountPath: '/tmp' }, ...mountsOf(folders)],

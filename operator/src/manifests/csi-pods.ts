@@ -42,6 +42,24 @@ export function socketProbe(path: string): object {
   };
 }
 
+/** The greeting of HTTP/2, and the first thing that comes back: the kernel takes a connection for a process that hangs, but answers nothing for it. */
+const GREETS = String.raw`
+const socket = require('node:net').connect(process.argv[1]);
+socket.once('connect', () => socket.write('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0', 'latin1'));
+socket.once('data', () => process.exit(0)).once('error', () => process.exit(1)).once('close', () => process.exit(1));
+`;
+
+/**
+ * Alive: the driver answers its callers. It is started again when it has not for three minutes; nothing of a volume goes through it. In the
+ * container itself, where a process beside it would want a port of the node for the same question.
+ */
+export function grpcLiveness(path: string): { readonly exec: { readonly command: readonly string[] } } {
+  return {
+    exec: { command: [`${PROGRAM_FOLDER}/node`, '-e', GREETS.trim(), path] },
+    ...{ initialDelaySeconds: 30, periodSeconds: 60, timeoutSeconds: 10, failureThreshold: 3 },
+  };
+}
+
 /** On every chosen node. */
 export function nodePodBase({ spec }: ClusterFrame): object {
   const { nodeSelector, tolerations } = spec.csi;

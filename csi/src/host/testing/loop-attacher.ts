@@ -75,6 +75,11 @@ export class LoopAttacher implements Attacher {
     return this.#attached.get(volumeName)!;
   }
 
+  /** A sparse file has blocks where something was written. */
+  async isWritten(volumeName: string): Promise<boolean> {
+    return statSync(join(this.#folder, volumeName)).blocks > 0;
+  }
+
   async list(): Promise<readonly AttachedVolume[]> {
     return [...this.#attached.values()];
   }

@@ -23,6 +23,8 @@ interface Disk {
   fsBytes: number;
   /** What a pod has written: gone when it is formatted. */
   data: string;
+  /** Its stores have taken a write for it. */
+  isWritten: boolean;
 }
 
 export class FakeMachine {
@@ -49,6 +51,7 @@ export class FakeMachine {
       head: new Uint8Array(4096),
       fsBytes: 0,
       data: '',
+      isWritten: false,
     };
     this.disks.set(name, disk);
     return disk;
@@ -144,6 +147,7 @@ export class FakeMachine {
         this.attached.set(name, attached);
         return attached;
       },
+      isWritten: async (name) => this.disk(name).isWritten,
       list: async () => [...this.attached.values()],
     };
   }
@@ -233,6 +237,7 @@ export class FakeMachine {
     if (disk.signature !== null && !isOverwriting) throw new PfError('IO_ERROR', `mkfs: ${path} holds ${disk.signature}`);
     this.formatCount += 1;
     disk.data = '';
+    disk.isWritten = true;
     disk.head = new Uint8Array(4096).fill(1);
     disk.signature = fsType === 'xfs' ? 'xfs' : null;
     life.maybeDie('during');
