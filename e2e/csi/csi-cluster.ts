@@ -143,7 +143,7 @@ function daemonOf(
   return new Daemon(name, folder, [join(ROOT, program), ...words, ...further]);
 }
 
-function canConnect(socketPath: string): Promise<boolean> {
+export function canConnect(socketPath: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(socketPath);
     socket.once('connect', () => {
