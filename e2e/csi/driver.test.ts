@@ -97,6 +97,35 @@ test('a raw block volume is a device at its path, and grows while it is used', a
   nothingIsLeft();
 });
 
+test('what was written raw is not formatted over, wherever it lies, until it is trimmed', async () => {
+  const raw = claimOf('kept', null);
+  const mounted: Claim = { ...raw, fsType: 'xfs' };
+  const volumeId = await walker.create(raw);
+  const block = Buffer.alloc(4096, 'kept');
+  const first = await walker.use(raw, volumeId);
+  let fd = openSync(first.targetPath, 'rs+');
+  writeSync(fd, block, 0, block.length, 300 * MiB);
+  closeSync(fd);
+  await walker.release(first);
+  assert.match(
+    await refusal(walker.use(mounted, volumeId)),
+    /^FAILED_PRECONDITION: cannot format volume "kept": it begins with zeros, but blocks of it were written.*blkdiscard/,
+  );
+  const again = await walker.use(raw, volumeId);
+  const read = Buffer.alloc(4096);
+  fd = openSync(again.targetPath, 'rs');
+  readSync(fd, read, 0, read.length, 300 * MiB);
+  closeSync(fd);
+  assert.ok(read.equals(block));
+  execFileSync('blkdiscard', [again.targetPath], { timeout: 30_000 });
+  await walker.release(again);
+  const formatted = await walker.use(mounted, volumeId);
+  writeFileSync(join(formatted.targetPath, 'words'), 'a filesystem now');
+  await walker.release(formatted);
+  await walker.delete(volumeId);
+  nothingIsLeft();
+});
+
 test('a filesystem grows while it is mounted; what is asked for again is done', async () => {
   const claim = claimOf('growing');
   const walked = await walker.use(claim, await walker.create(claim));

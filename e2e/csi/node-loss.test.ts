@@ -75,7 +75,7 @@ test('a silent node loses its volume, and writes nothing when it is back', async
   assert.ok(tookMs < TAKEOVER_MS_MAX, `${tookMs} ms`);
 
   const stale = first.controller.controllerPublishVolume({ volumeId, nodeId: cluster.node.id, volumeCapability });
-  assert.match(String(await stale.catch((error: unknown) => error)), /"node-2" has it; detach it there first/);
+  assert.match(String(await stale.catch((error: unknown) => error)), /"node-2" has it for writing; detach it there first/);
   await first.node.nodeUnpublishVolume({ volumeId, targetPath: walked.targetPath });
   await first.node.nodeUnstageVolume({ volumeId, stagingTargetPath: walked.stagePath });
   assert.is(digestOf(taken.targetPath), before, 'the old node cleans up without touching what is not its own');
@@ -94,7 +94,7 @@ async function assertRefused(walker: Walker, volumeId: string): Promise<void> {
     nodeId: 'node-2',
     volumeCapability: capabilityOf(CLAIM),
   });
-  assert.match(String(await attempt.catch((error: unknown) => error)), /"node-1" has it; detach it there first/);
+  assert.match(String(await attempt.catch((error: unknown) => error)), /"node-1" has it for writing; detach it there first/);
 }
 
 /** The load is under way: disks hold some of it. */

@@ -18,6 +18,7 @@ import {
 import type {
   DeleteVolumeReplicaRequest,
   DiskReport,
+  GetVolumesRequest,
   HandleErrorRequest,
   HeartbeatRequest,
   OpenedVolumeConfig,
@@ -33,6 +34,8 @@ export const MIN_SHARD_BYTES = 64 * MiB;
 export const MAX_SHARDS_IN_VOLUME = 4096;
 export const MAX_REPLICAS = 3;
 export const MAX_DISKS_IN_STORE = 256;
+/** More than a node has devices for. */
+const MAX_NAMES_ASKED = 65_536;
 const U32_MAX = 0xffffffff;
 
 export const idField = wholeNumber(0, Number.MAX_SAFE_INTEGER);
@@ -111,6 +114,11 @@ export const heartbeatField = recordOf<HeartbeatRequest>({
   http_address: addressField,
   disks: listOf(diskReportField, MAX_DISKS_IN_STORE),
   version: textField(64),
+});
+
+export const getVolumesField = recordOf<GetVolumesRequest>({
+  op: oneOf('get_volumes'),
+  names: listOf(nameField, MAX_NAMES_ASKED),
 });
 
 const replicaReport = {

@@ -234,6 +234,12 @@ export class ConductorClient {
     return (await this.#call('list_volume', CONDUCTOR_ROUTES.list_volume, {}, null, new Attempt(options))).volumes;
   }
 
+  /** Those of these names that there are. */
+  async getVolumes(names: readonly string[], options: CallOptions = {}): Promise<readonly VolumeInfo[]> {
+    const body = { op: 'get_volumes', names } as const;
+    return (await this.#call('get_volumes', CONDUCTOR_ROUTES.get_volumes, {}, body, new Attempt(options))).volumes;
+  }
+
   async listStore(options: CallOptions = {}): Promise<readonly StoreInfo[]> {
     return (await this.#call('list_store', CONDUCTOR_ROUTES.list_store, {}, null, new Attempt(options))).store_nodes;
   }

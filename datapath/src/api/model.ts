@@ -126,6 +126,12 @@ export interface HandleErrorReply {
   readonly volume: VolumeConfig | null;
 }
 
+/** POST /s5c/?op=get_volumes: those of these names that there are, as list_volume answers them. For who asks again and again. */
+export interface GetVolumesRequest {
+  readonly op: 'get_volumes';
+  readonly names: readonly string[];
+}
+
 /** POST /s5c/?op=recovery_done: the primary says that a RECOVERING replica holds everything. */
 export interface RecoveryDoneRequest {
   readonly op: 'recovery_done';

@@ -3,7 +3,7 @@
 import type { Json } from '../base/json.ts';
 import { askDaemon } from '../daemon/ask-daemon.ts';
 import type { World } from '../world/world.ts';
-import { PFNBD, type AttachedVolume, type AttachRequest } from './model.ts';
+import { PFNBD, type AttachedVolume, type AttachRequest, type WrittenReply } from './model.ts';
 
 export interface AttachCallOptions {
   readonly timeoutMs?: number;
@@ -38,6 +38,15 @@ export class AttachClient {
   /** The device takes the size that the volume has now. Errors: NOT_FOUND (not attached), UNAVAILABLE. */
   resize(volumeName: string, options: AttachCallOptions = {}): Promise<AttachedVolume> {
     return this.#ask('resize', { volume_name: volumeName }, options.timeoutMs ?? SLOW_MS) as Promise<AttachedVolume>;
+  }
+
+  /**
+   * Whether any block of the volume holds what somebody has written; zeros count. False: it is as new, or all of it was trimmed.
+   * Errors: NOT_FOUND (not attached), UNAVAILABLE, FENCED, UNSUPPORTED (a pfnbd of before this question).
+   */
+  async isWritten(volumeName: string, options: AttachCallOptions = {}): Promise<boolean> {
+    const reply = await this.#ask('is_written', { volume_name: volumeName }, options.timeoutMs ?? SLOW_MS);
+    return (reply as WrittenReply).is_written;
   }
 
   list(options: AttachCallOptions = {}): Promise<readonly AttachedVolume[]> {

@@ -63,7 +63,7 @@ test('a newer attachment replaces what is left of an older one, unless that is s
   const rig = await started();
   await attach(rig);
   rig.volume.attachment = 2;
-  rig.volume.opened!.fence();
+  rig.volume.opened!.fail(new PfError('FENCED', 'another one has it'));
   assert.is(stateOf(rig), 'OVER');
   const old = await rejection(attach(rig));
   assert.equal([old.code, old.message], ['FENCED', 'attachment 1 of volume "v1" is over; detach it here and attach it again']);
@@ -176,6 +176,44 @@ test('handing over leaves the device, ends the process and refuses what comes la
   await rig.until(() => stateOf(rig) === 'SERVING');
 });
 
+test('a cluster that answers nothing keeps nobody from ending: what is under way is left to the next process', async () => {
+  const rig = await started();
+  rig.addVolume('v2', 7);
+  await attach(rig);
+  rig.process.kill();
+  rig.isClusterSilent = true;
+  await rig.start();
+  assert.is(stateOf(rig), 'STARTING');
+  const before = rig.sim.now;
+  const attaching = rig.process.perform(() => {
+    const asked = rig.service.attach({ volume_name: 'v2', attachment: 7, read_only: false });
+    return Promise.all([rejection(asked), rig.service.handOver()]);
+  });
+  assert.is((await attaching)[0].code, 'CANCELLED');
+  assert.ok(rig.sim.now - before < 1_000, `${rig.sim.now - before} ms`);
+  assert.equal([rig.devices.size, await rig.records()], [1, ['v1.attachment.json']]);
+  rig.isClusterSilent = false;
+  await rig.start('pfnbd of the next version');
+  await rig.until(() => stateOf(rig) === 'SERVING');
+});
+
+test('whether anything was ever written to a volume', async () => {
+  const rig = await started();
+  const isWritten = (): Promise<boolean> => rig.process.perform(() => rig.service.isWritten('v1'));
+  assert.is((await rejection(isWritten())).code, 'NOT_FOUND');
+  await attach(rig);
+  assert.is(await isWritten(), false);
+  rig.volume.written = [{ length: 64 * MiB, isAllocated: false, isZero: true }];
+  assert.is(await isWritten(), false);
+  rig.volume.written = [
+    { length: 63 * MiB, isAllocated: false, isZero: true },
+    { length: MiB, isAllocated: true, isZero: false },
+  ];
+  assert.is(await isWritten(), true);
+  rig.volume.opened!.fail(new PfError('FENCED', 'another one has it'));
+  assert.is((await rejection(isWritten())).code, 'FENCED');
+});
+
 test('one folder, one pfnbd', async () => {
   const rig = await started();
   assert.is((await rejection(rig.start('a second one'))).code, 'INVALID_STATE');
@@ -189,19 +227,6 @@ test('without a mapper that works it says what each one lacks', async () => {
     [error.code, error.message],
     ['UNSUPPORTED', 'this machine can make no block device (scripted: the kernel has no such thing; load it)'],
   );
-});
-
-test('a damaged record is set aside and its device removed', async () => {
-  const rig = await started();
-  await attach(rig);
-  const path = '/var/lib/pfnbd/v1.attachment.json';
-  await rig.process.perform((world) => world.files.replace(path, new TextEncoder().encode('{"version":1,')));
-  rig.process.kill();
-  await rig.start();
-  await rig.until(() => rig.devices.size === 0);
-  assert.equal([rig.service.list(), await rig.records()], [[], []]);
-  const kept = await rig.process.perform((world) => world.files.read(`${path}.set-aside`));
-  assert.is(new TextDecoder().decode(kept!), '{"version":1,');
 });
 
 test('a mounted device whose record is lost is handed out under no other attachment', async () => {

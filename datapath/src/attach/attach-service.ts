@@ -5,14 +5,17 @@
 //   after the second or third: it adopts the device by its name.
 // Going:  kernel device removed --> closed --> record removed. After the first arrow the next process finds a record without a device.
 // Invariants: one step at a time for each volume; a device without a record is removed after the start, or fails its requests while it
-// is in use; a device serves the attachment for which it was made, and no other.
+// is in use; a device serves the attachment for which it was made, and no other; a record that cannot be read makes no orphan.
 import { PfError, errorCodeOf, formatErrorChain } from '../base/errors.ts';
 import type { Json } from '../base/json.ts';
 import type { ControlHandler } from '../daemon/control-server.ts';
+import { TIMED_OUT, within } from '../daemon/deadline.ts';
 import { Mutex } from '../daemon/mutex.ts';
 import type { World } from '../world/world.ts';
 import { AttachmentRecords, type AttachmentRecord } from './attachment-records.ts';
 import { AttachedVolume, type OpenedVolume, type Surroundings } from './attached-volume.ts';
+import { AttachmentWatch, type WatchOptions } from './attachment-watch.ts';
+import { findMapping, mappingName, type DamagedRecord } from './damaged-records.ts';
 import type { Mapper } from './mapper.ts';
 import { attachRequestField, volumeRequestField, type AttachedVolume as Listed, type AttachRequest } from './model.ts';
 
@@ -21,10 +24,15 @@ export interface AttachServiceOptions {
   readonly stateFolder: string;
   /** Tells its kernel devices from those of another pfnbd on this machine, the same in every process of it: 1 to 16 of 0-9 a-z. */
   readonly instance: string;
-  readonly openVolume: (request: AttachRequest) => Promise<OpenedVolume>;
+  /** The signal ends the waiting for the cluster. */
+  readonly openVolume: (request: AttachRequest, signal: AbortSignal) => Promise<OpenedVolume>;
+  readonly getVolumes: WatchOptions['getVolumes'];
   /** The first one that this machine can use makes new devices; all of them take up old ones. */
   readonly mappers: readonly Mapper[];
 }
+
+/** For steps under way when the process ends: what they wait for in the cluster is given up, what the kernel does is short. */
+const STEPS_END_MS = 1_000;
 
 export class AttachService {
   readonly #world: World;
@@ -38,6 +46,7 @@ export class AttachService {
   /** Names of all mappings that there are, or are about to be. */
   readonly #known = new Set<string>();
   readonly #prefix: string;
+  readonly #watch: AttachmentWatch;
   #unlock: () => Promise<void> = async () => {};
 
   /** Serves at once; volumes of an earlier process come back one by one. Errors: INVALID_STATE (another pfnbd has the folder), UNSUPPORTED (no mapper). */
@@ -70,7 +79,10 @@ export class AttachService {
     this.#records = records;
     this.#mappers = mappers;
     this.#prefix = prefix;
-    this.#around = { world, openVolume: options.openVolume, mappingName: (request) => this.#nameOf(request) };
+    const { openVolume, getVolumes } = options;
+    this.#around = { world, openVolume, mappingName: (request) => this.#nameOf(request) };
+    const attached = (): Iterable<AttachedVolume> => this.#volumes.values();
+    this.#watch = new AttachmentWatch(world, { getVolumes, attached, signal: this.#ending.signal });
   }
 
   /** For its control socket. */
@@ -79,6 +91,9 @@ export class AttachService {
       attach: async (body) => asJson(await this.attach(attachRequestField.fromJson(body, 'attach'))),
       detach: async (body) => this.detach(volumeRequestField.fromJson(body, 'detach').volume_name).then(() => null),
       resize: async (body) => asJson(await this.resize(volumeRequestField.fromJson(body, 'resize').volume_name)),
+      is_written: async (body) => ({
+        is_written: await this.isWritten(volumeRequestField.fromJson(body, 'is_written').volume_name),
+      }),
       list: () => this.list().map(asJson),
     };
   }
@@ -93,12 +108,13 @@ export class AttachService {
       this.#known.add(this.#nameOf(request));
       await this.#records.write(recordOf(volume));
       try {
-        await volume.attach();
+        await volume.attach(this.#ending.signal);
       } catch (error) {
         await this.#forget(request);
         throw error;
       }
       this.#volumes.set(request.volume_name, volume);
+      this.#watch.wake();
       await this.#records.write(recordOf(volume));
       return volume.listed();
     });
@@ -114,37 +130,68 @@ export class AttachService {
 
   resize(volumeName: string): Promise<Listed> {
     return this.#alone(volumeName, async () => {
-      const volume = this.#volumes.get(volumeName);
-      if (volume === undefined)
-        throw new PfError('NOT_FOUND', `cannot resize volume "${volumeName}": it is not attached here; attach it first`);
+      const volume = this.#attached(volumeName, 'resize');
       await volume.resize();
       await this.#records.write(recordOf(volume));
       return volume.listed();
     });
   }
 
+  /** Whether any of its blocks holds what was written. */
+  isWritten(volumeName: string): Promise<boolean> {
+    return this.#alone(volumeName, () => this.#attached(volumeName, 'look into').isWritten());
+  }
+
   list(): readonly Listed[] {
     return [...this.#volumes.values()].map((volume) => volume.listed());
   }
 
-  /** Leaves every kernel device to the next process. */
+  /**
+   * Leaves every kernel device to the next process. What does not end with the signal is waited for last: the caller may then end the
+   * process over it, which is no more than a death.
+   */
   async handOver(): Promise<void> {
     this.#ending.abort(new PfError('CANCELLED', 'pfnbd ends'));
-    await Promise.all(this.#takingUp);
-    await Promise.all([...this.#mutexes.values()].map((mutex) => mutex.run(async () => {})));
+    const steps = Promise.all([...this.#takingUp, ...[...this.#mutexes.values()].map((mutex) => mutex.run(async () => {}))]);
+    if ((await within(this.#world.clock, STEPS_END_MS, steps)) === TIMED_OUT)
+      this.#world.log.warn('steps under way do not end: the next pfnbd finds what they have done');
     await Promise.all([...this.#volumes.values()].map((volume) => volume.handOver()));
+    await steps;
     await Promise.all(this.#mappers.map((mapper) => mapper.close()));
     await this.#unlock();
   }
 
   async #takeUpAll(): Promise<void> {
-    for (const record of await this.#records.readAll()) {
+    const { whole, damaged } = await this.#records.readAll();
+    for (const record of whole) {
       const mapper = this.#mappers.find((each) => each.kind === record.mapper) ?? this.#mappers[0]!;
-      const volume = new AttachedVolume(this.#around, mapper, requestOf(record));
-      this.#known.add(this.#nameOf(record));
-      this.#volumes.set(record.volume_name, volume);
-      this.#takingUp.push(this.#takeUp(volume, record));
+      this.#begin(new AttachedVolume(this.#around, mapper, requestOf(record)), record.size);
     }
+    for (const record of damaged) await this.#recover(record);
+  }
+
+  /** Its device may be mounted: it is taken up as what its name says. */
+  async #recover({ volumeName, setAside, reason }: DamagedRecord): Promise<void> {
+    const found = await findMapping(this.#mappers, this.#prefix, volumeName);
+    const about = { volume: volumeName, copy: setAside, error: reason };
+    if (found === null) {
+      await this.#records.remove(volumeName);
+      this.#world.log.warn('a damaged record of an attachment has no device: it is only kept aside', about);
+      return;
+    }
+    this.#world.log.error(
+      'the record of an attachment is damaged: it is made anew from the device; check the disk of this node',
+      about,
+    );
+    const request = { volume_name: volumeName, attachment: found.attachment, read_only: false };
+    const problem = `its record was damaged (${reason}) and is made anew from its device; the old one is kept as ${setAside}: check the disk of this node`;
+    this.#begin(new AttachedVolume(this.#around, found.mapper, request, problem), 0, true);
+  }
+
+  #begin(volume: AttachedVolume, sizeBytes: number, isRecordLost = false): void {
+    this.#known.add(this.#nameOf(volume.request));
+    this.#volumes.set(volume.request.volume_name, volume);
+    this.#takingUp.push(this.#takeUp(volume, sizeBytes, isRecordLost));
   }
 
   /** Beside everything else: what belongs to nobody may take as long as it likes to go. */
@@ -160,20 +207,27 @@ export class AttachService {
   }
 
   /** Not under the mutex while the cluster is waited for: the volume is STARTING, and calls about it are told so. */
-  async #takeUp(volume: AttachedVolume, record: AttachmentRecord): Promise<void> {
-    const { volume_name } = record;
+  async #takeUp(volume: AttachedVolume, sizeBytes: number, isRecordLost: boolean): Promise<void> {
+    const { volume_name } = volume.request;
     try {
-      const isThere = await volume.takeUp(record, this.#ending.signal);
-      if (isThere) {
-        this.#world.log.info('an attached volume has its device again', { volume: volume_name, state: volume.state });
+      if (!(await volume.takeUp(sizeBytes, this.#ending.signal))) {
+        this.#volumes.delete(volume_name);
+        await this.#forget(volume.request);
         return;
       }
-      this.#volumes.delete(volume_name);
-      await this.#forget(record);
+      this.#world.log.info('an attached volume has its device again', { volume: volume_name, state: volume.state });
+      this.#watch.wake();
+      // Dying before this line leaves the damaged record, and with it this way to go.
+      if (isRecordLost) await this.#alone(volume_name, () => this.#recordAnew(volume));
     } catch (error) {
       if (this.#ending.signal.aborted) return;
       this.#world.log.error('an attached volume could not be taken up', { volume: volume_name, error: formatErrorChain(error) });
     }
+  }
+
+  /** Unless it was detached a moment ago. */
+  async #recordAnew(volume: AttachedVolume): Promise<void> {
+    if (this.#volumes.get(volume.request.volume_name) === volume) await this.#records.write(recordOf(volume));
   }
 
   /** No record any more: what is left of a device, if anything, is an orphan. */
@@ -183,7 +237,7 @@ export class AttachService {
   }
 
   #nameOf({ attachment, volume_name }: AttachRequest): string {
-    return `${this.#prefix}${attachment}-${volume_name}`;
+    return mappingName(this.#prefix, attachment, volume_name);
   }
 
   /** The attachment that is asked for is another one: what is here belongs to one that is over. */
@@ -205,6 +259,12 @@ export class AttachService {
     await volume.detach();
     this.#volumes.delete(volume_name);
     await this.#forget(volume.request);
+  }
+
+  #attached(volumeName: string, action: string): AttachedVolume {
+    const volume = this.#volumes.get(volumeName);
+    if (volume !== undefined) return volume;
+    throw new PfError('NOT_FOUND', `cannot ${action} volume "${volumeName}": it is not attached here; attach it first`);
   }
 
   #alone<T>(volumeName: string, task: () => Promise<T>): Promise<T> {

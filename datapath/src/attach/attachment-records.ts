@@ -2,8 +2,9 @@
 import { attachmentField } from '../api/bodies.ts';
 import { flagField, nameField, recordOf, textField, wholeNumber } from '../api/fields.ts';
 import { MAX_VOLUME_BYTES } from '../api/bodies.ts';
-import { formatErrorChain } from '../base/errors.ts';
+import { PfError, formatErrorChain } from '../base/errors.ts';
 import type { World } from '../world/world.ts';
+import type { DamagedRecord } from './damaged-records.ts';
 import type { AttachRequest } from './model.ts';
 
 export interface AttachmentRecord extends AttachRequest {
@@ -12,6 +13,12 @@ export interface AttachmentRecord extends AttachRequest {
   readonly mapper: string;
   /** Bytes, as the device was made; 0 before that. */
   readonly size: number;
+}
+
+/** What lay in the folder at the start. */
+export interface FoundRecords {
+  readonly whole: readonly AttachmentRecord[];
+  readonly damaged: readonly DamagedRecord[];
 }
 
 const SUFFIX = '.attachment.json';
@@ -34,17 +41,24 @@ export class AttachmentRecords {
     this.#folder = folder;
   }
 
-  /** Those that cannot be read are set aside, and said in the log. */
-  async readAll(): Promise<AttachmentRecord[]> {
+  /** Those that cannot be read are copied aside, and stay where they are until somebody has found out what they were about. */
+  async readAll(): Promise<FoundRecords> {
     const { files } = this.#world;
-    const records: AttachmentRecord[] = [];
+    const whole: AttachmentRecord[] = [];
+    const damaged: DamagedRecord[] = [];
     for (const name of await files.list(this.#folder)) {
       if (!name.endsWith(SUFFIX)) continue;
       const bytes = await files.read(`${this.#folder}/${name}`);
-      const record = bytes === null ? null : await this.#parse(name, bytes);
-      if (record !== null) records.push(record);
+      if (bytes === null) continue;
+      try {
+        whole.push(this.#parse(name, bytes));
+      } catch (error) {
+        const setAside = `${this.#folder}/${name}.set-aside`;
+        await files.replace(setAside, bytes);
+        damaged.push({ volumeName: name.slice(0, -SUFFIX.length), setAside, reason: formatErrorChain(error) });
+      }
     }
-    return records;
+    return { whole, damaged };
   }
 
   /** Durable when it resolves. */
@@ -56,20 +70,10 @@ export class AttachmentRecords {
     await this.#world.files.remove(this.#path(volumeName));
   }
 
-  async #parse(name: string, bytes: Uint8Array): Promise<AttachmentRecord | null> {
-    try {
-      const record = recordField.fromJson(JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)), name);
-      if (this.#path(record.volume_name) === `${this.#folder}/${name}`) return record;
-      throw new Error(`it speaks of volume "${record.volume_name}"`);
-    } catch (error) {
-      const path = `${this.#folder}/${name}`;
-      await this.#world.files.replace(`${path}.set-aside`, bytes);
-      await this.#world.files.remove(path);
-      this.#world.log.warn(`the record ${path} cannot be used: it is kept as ${path}.set-aside`, {
-        error: formatErrorChain(error),
-      });
-      return null;
-    }
+  #parse(name: string, bytes: Uint8Array): AttachmentRecord {
+    const record = recordField.fromJson(JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)), name);
+    if (this.#path(record.volume_name) === `${this.#folder}/${name}`) return record;
+    throw new PfError('CORRUPT', `it speaks of volume "${record.volume_name}"`);
   }
 
   #path(volumeName: string): string {

@@ -1,11 +1,14 @@
 // What a kernel device is served with when its attachment is over: every request fails, so that whoever waits for it can let go.
-import type { BlockDevice, BlockExtent, BlockRequest } from '../block/device.ts';
-import { PfError } from '../base/errors.ts';
+import type { BlockExtent, BlockRequest } from '../block/device.ts';
+import type { PfError } from '../base/errors.ts';
 import { BLOCK_BYTES, SECTOR_BYTES } from '../base/sizes.ts';
 import { EIO } from '../world/completion.ts';
 import { MAX_SLOT_BYTES } from '../world/memory.ts';
+import type { OpenedVolume } from './attached-volume.ts';
 
-export class FailedDevice implements BlockDevice {
+export class FailedDevice implements OpenedVolume {
+  readonly failure: PfError;
+  readonly attachEpoch = 0;
   readonly sizeBytes: number;
   readonly isReadOnly: boolean;
   readonly minimumIoBytes = SECTOR_BYTES;
@@ -15,7 +18,8 @@ export class FailedDevice implements BlockDevice {
   readonly canZeroFast = true;
   readonly canMultiConnect = true;
 
-  constructor(sizeBytes: number, isReadOnly: boolean) {
+  constructor(failure: PfError, sizeBytes: number, isReadOnly: boolean) {
+    this.failure = failure;
     this.sizeBytes = sizeBytes;
     this.isReadOnly = isReadOnly;
   }
@@ -25,8 +29,15 @@ export class FailedDevice implements BlockDevice {
   }
 
   extents(): Promise<readonly BlockExtent[]> {
-    return Promise.reject(new PfError('IO_ERROR', 'the attachment is over'));
+    return Promise.reject(this.failure);
   }
+
+  refresh(): Promise<number> {
+    return Promise.reject(this.failure);
+  }
+
+  /** It has a reason already. */
+  fail(): void {}
 
   async close(): Promise<void> {}
 }

@@ -42,8 +42,13 @@ export interface Mapper {
   unavailable(): Promise<string | null>;
   /** Errors: ALREADY_EXISTS when there is a mapping of that name (adopt it), NO_SPACE when the machine has no device left, UNSUPPORTED. */
   map(request: MapRequest): Promise<Mapping>;
-  /** Takes over what an earlier process has left under that name; null when nothing is there. A device that cannot be saved is removed. */
+  /**
+   * Takes over what an earlier process has left under that name, also where the mapper's own memory of it is damaged: then the kernel is
+   * asked. Null when nothing is there. A device that cannot be saved is removed.
+   */
   adopt(request: MapRequest): Promise<Mapping | null>;
+  /** Names of all mappings that start with `prefix`: those that there are, and those of which something is left. */
+  names(prefix: string): Promise<readonly string[]>;
   /**
    * Removes devices whose names start with `prefix` and are not in `known`, which may grow meanwhile. Those in use stay, and their requests
    * fail, now or after the kernel's own patience. Resolves with the names removed.

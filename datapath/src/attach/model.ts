@@ -23,6 +23,13 @@ export interface AttachedVolume extends AttachRequest {
   /** Which mapper made it. */
   readonly mapper: string;
   readonly state: AttachedState;
+  /** What is or was wrong with it, in words for the node's administrator, and what to do; absent: nothing that pfnbd knows of. */
+  readonly problem?: string;
+}
+
+/** Whether anything was ever written, and not trimmed since. */
+export interface WrittenReply {
+  readonly is_written: boolean;
 }
 
 export const attachRequestField = recordOf<AttachRequest>({

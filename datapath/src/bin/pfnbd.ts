@@ -19,6 +19,10 @@ import { runDaemon } from './run-daemon.ts';
 
 /** Calls of the CSI plugin: one for each volume that is staged at the same time, and then some. */
 const CLIENTS_MAX = 512;
+/** For requests that are out when it is told to end; what is not answered by then the next pfnbd gets again. */
+const HAND_OVER_MS = 1_500;
+/** After this time it ends in any case: it is made to be killed. */
+const END_MS = 3_000;
 
 await runDaemon(PFNBD_COMMAND, async ({ flags }, log) => {
   const { node, connections, busyPollUs, socket: socketPath } = flags;
@@ -26,12 +30,14 @@ await runDaemon(PFNBD_COMMAND, async ({ flags }, log) => {
   const world = await openApiWorld(tokenFileOf(flags.tokenFile, process.env), { busyPollUs, log });
   for (const lack of world.kernel?.guardMemory() ?? []) log.warn(`under memory pressure this process is less safe: ${lack}`);
   const ending = new AbortController();
+  const client = new ConductorClient(world, conductors);
   const service = await AttachService.start(world, {
     stateFolder: flags.state,
     instance: world.sha256(new TextEncoder().encode(flags.run)).slice(0, 8),
     mappers: await openMappers(world, flags.run, flags.mapper),
-    openVolume: ({ volume_name: name, attachment, read_only: isReadOnly }) =>
-      openVolume(world, { name, attachment, client: node, isReadOnly, conductors, connections }),
+    openVolume: ({ volume_name: name, attachment, read_only: isReadOnly }, signal) =>
+      openVolume(world, { name, attachment, client: node, isReadOnly, conductors, connections, signal }),
+    getVolumes: (names, options) => client.getVolumes(names, options),
   });
   await world.files.makeFolder(socketPath.slice(0, socketPath.lastIndexOf('/')), { isPrivate: true });
   const server = await ControlServer.open(world, {
@@ -41,12 +47,12 @@ await runDaemon(PFNBD_COMMAND, async ({ flags }, log) => {
     handlers: service.handlers,
     clientsMax: CLIENTS_MAX,
   });
-  const client = new ConductorClient(world, conductors);
   void announceNode(world, client, { name: node, version: PUREFLASH_VERSION }, ending.signal);
   return {
     world,
     title: `node ${node} attaches volumes at ${socketPath}`,
     dump: () => ({ node, volumes: service.list().map((each) => ({ ...each })) }),
+    endMs: END_MS,
     close: async () => {
       ending.abort();
       await server.close();
@@ -59,7 +65,8 @@ await runDaemon(PFNBD_COMMAND, async ({ flags }, log) => {
 async function openMappers(world: World, runFolder: string, kind: string): Promise<Mapper[]> {
   const wants = (name: string): boolean => kind === 'auto' || kind === name;
   const mappers: Mapper[] = [];
-  if (wants('nbd') && world.kernel !== undefined) mappers.push(await NbdMapper.open(world, { folder: `${runFolder}/nbd` }));
-  if (wants('fuse')) mappers.push(new FuseMapper(world, { folder: `${runFolder}/fuse` }));
+  if (wants('nbd') && world.kernel !== undefined)
+    mappers.push(await NbdMapper.open(world, { folder: `${runFolder}/nbd`, handOverTimeoutMs: HAND_OVER_MS }));
+  if (wants('fuse')) mappers.push(new FuseMapper(world, { folder: `${runFolder}/fuse`, drainMs: HAND_OVER_MS }));
   return mappers;
 }

@@ -24,6 +24,8 @@ export interface RunningDaemon<Flags extends Record<string, FlagSpec>> {
   /** Takes over changed live flags, except the log level. */
   apply?(flags: FlagValues<Flags>): void;
   dump(): JsonObject;
+  /** So long after it is told to end, the process ends whatever close() waits for. Default: close() has all the time. */
+  readonly endMs?: number;
   /** Of everything but the world. */
   close(): Promise<void>;
 }
@@ -63,6 +65,7 @@ async function serve<Flags extends DaemonFlags>(
   process.stdout.write(`${settings.spec.name}: ${daemon.title}\n`);
   const stop = async (): Promise<void> => {
     watch?.cancel();
+    if (daemon.endMs !== undefined) world.clock.after(daemon.endMs, () => process.exit());
     await daemon.close();
     await control?.close();
     await world.close();

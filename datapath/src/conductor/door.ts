@@ -10,7 +10,15 @@ import { getCluster, listDisk, listStore } from './handlers/cluster.ts';
 import { handleError, heartbeat, recoveryDone, stillAlive } from './handlers/store-reports.ts';
 import { attachVolume, closeVolume, detachVolume, openVolume } from './handlers/attachments.ts';
 import { listNode, putNode, removeNode } from './handlers/nodes.ts';
-import { checkVolumeExists, createVolume, deleteVolume, getVolume, listVolume, resizeVolume } from './handlers/volumes.ts';
+import {
+  checkVolumeExists,
+  createVolume,
+  deleteVolume,
+  getVolume,
+  getVolumes,
+  listVolume,
+  resizeVolume,
+} from './handlers/volumes.ts';
 import { renderMetrics } from './metrics.ts';
 import { renderStatusPage } from './status-page.ts';
 
@@ -31,6 +39,7 @@ export function createDoor(context: ConductorContext): HttpHandler {
     detach_volume: (params) => detachVolume(context, params),
     delete_volume: (params) => deleteVolume(context, params),
     list_volume: () => listVolume(context),
+    get_volumes: (_params, body) => getVolumes(context, body),
     get_volume: (params) => getVolume(context, params),
     check_volume_exists: (params) => checkVolumeExists(context, params),
     list_store: () => listStore(context),

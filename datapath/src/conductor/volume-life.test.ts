@@ -269,6 +269,11 @@ test('an attachment: opened again and again by its holder alone, over for good w
   );
   assert.is(read.attach_epoch, 3, 'reading raises nothing');
   const info = (await cluster.ask((conductor) => conductor.listVolume()))[0]!;
+  assert.equal(
+    await cluster.ask((conductor) => conductor.getVolumes(['nobody', 'data', 'data'])),
+    [info],
+    'each once, where it is',
+  );
   assert.equal(info.attachments, [
     { client: 'node1', attachment: 1, read_only: false, shared: false },
     { client: 'node3', attachment: 2, read_only: true, shared: false },

@@ -89,10 +89,10 @@ export class FuseMapper implements Mapper {
     checkName(name);
     if (this.#served.has(name)) throw new PfError('INVALID_STATE', `cannot adopt "${name}": this process serves it already`);
     const record = await this.#records.read(name);
-    if (record === null) return null;
+    if (record === null && (await this.#findLoop(name)) === null) return null;
     this.#served.add(name);
     try {
-      const mapping = await this.#takeOver(record, device);
+      const mapping = await this.#takeOver(name, record?.holder ?? null, device);
       if (mapping !== null) return mapping;
       await this.#remove(name, null);
     } catch (error) {
@@ -103,10 +103,14 @@ export class FuseMapper implements Mapper {
     return null;
   }
 
+  async names(prefix: string): Promise<readonly string[]> {
+    return (await this.#records.names()).filter((name) => name.startsWith(prefix) && isMappingName(name));
+  }
+
   async reap(prefix: string, known: ReadonlySet<string>): Promise<readonly string[]> {
     const removed: string[] = [];
-    for (const name of await this.#records.names()) {
-      if (!name.startsWith(prefix) || known.has(name) || this.#served.has(name) || !isMappingName(name)) continue;
+    for (const name of await this.names(prefix)) {
+      if (known.has(name) || this.#served.has(name)) continue;
       try {
         const { fuse, loopDevices } = await this.#kernel();
         // First: nobody answers what its users wait for, and a loop device does not let go of a file that does not answer.
@@ -126,12 +130,11 @@ export class FuseMapper implements Mapper {
   async close(): Promise<void> {}
 
   /** Null when it cannot be saved. */
-  async #takeOver(record: MappingRecord, device: BlockDevice): Promise<Mapping | null> {
-    const { name, holder } = record;
+  async #takeOver(name: string, recorded: MappingRecord['holder'], device: BlockDevice): Promise<Mapping | null> {
     const { fuse } = await this.#kernel();
     const loop = await this.#findLoop(name);
-    if (holder === null || loop === null || !(await fuse.isMounted(this.#mountPoint(name)))) return null;
-    const channel = await fuse.regain(holder);
+    if (loop === null || !(await fuse.isMounted(this.#mountPoint(name)))) return null;
+    const channel = await this.#regain(name, recorded);
     if (channel === null) return null;
     const server = this.#makeServer(name, channel, device);
     server.start();
@@ -140,6 +143,24 @@ export class FuseMapper implements Mapper {
     this.#world.log.warn(`the kernel cannot send requests of "${name}" again (errno ${refusal}): ${loop.path} is removed`);
     await server.close();
     return null;
+  }
+
+  /**
+   * The connection, from the holder that the record names; there is a whole device, so where the record names none that lives it is damaged,
+   * and the holder is known by its argument.
+   */
+  async #regain(name: string, recorded: MappingRecord['holder']): Promise<FuseChannel | null> {
+    const { fuse } = await this.#kernel();
+    const channel = recorded === null ? null : await fuse.regain(recorded);
+    if (channel !== null) return channel;
+    const [holder] = await fuse.findHolders(this.#mountPoint(name));
+    const found = holder === undefined ? null : await fuse.regain(holder);
+    if (found === null) return null;
+    this.#world.log.error(
+      `the record of the mapping "${name}" is damaged or wrong: it is made anew from the holder, process ${holder!.pid}`,
+    );
+    await this.#records.write(name, holder!);
+    return found;
   }
 
   /** Whatever there is of it: users of the device get errors. */

@@ -39,7 +39,7 @@ export class MappingRecords {
   /** Error CORRUPT for a file that is no record. */
   async read(name: string): Promise<MappingRecord | null> {
     const bytes = await this.#files.read(this.#path(name));
-    return bytes === null ? null : decode(bytes, this.#path(name));
+    return bytes === null ? null : decode(bytes, name, this.#path(name));
   }
 
   async remove(name: string): Promise<void> {
@@ -56,23 +56,25 @@ export class MappingRecords {
   }
 }
 
-function decode(bytes: Uint8Array, path: string): MappingRecord {
+function decode(bytes: Uint8Array, fileName: string, path: string): MappingRecord {
   const wrong = (cause?: unknown): PfError =>
-    new PfError('CORRUPT', `cannot read ${path}: it is no record of a mapping; remove it if no device of that name is in use`, {
-      cause,
-    });
-  let value: Partial<MappingRecord> & { version?: unknown };
+    new PfError(
+      'CORRUPT',
+      `cannot read ${path}: it is no record of a mapping; look for its device in /sys/block (nbd*/pid), unmount that, disconnect it with nbd-client -d, and remove the file`,
+      { cause },
+    );
+  let value: (Partial<MappingRecord> & { version?: unknown }) | null;
   try {
     value = JSON.parse(new TextDecoder().decode(bytes)) as typeof value;
   } catch (error) {
     throw wrong(error);
   }
-  const { version, name, state, index, connections, owner } = value;
+  const { version, name, state, index, connections, owner } = value ?? ({} as Partial<MappingRecord> & { version?: unknown });
   const isState = state === 'CONNECTING' || state === 'SERVING' || state === 'HANDED_OVER';
   const isIndex = index === null || (Number.isSafeInteger(index) && index! >= 0);
-  const isCount = Number.isSafeInteger(connections) && connections! >= 1;
+  const isCount = Number.isSafeInteger(connections) && connections! >= 1 && connections! <= 16;
   const isOwner = typeof owner?.pid === 'number' && typeof owner.startTicks === 'number' && typeof owner.bootId === 'string';
-  if (version !== VERSION || typeof name !== 'string' || !isState || !isIndex || !isCount || !isOwner) throw wrong();
+  if (version !== VERSION || name !== fileName || !isState || !isIndex || !isCount || !isOwner) throw wrong();
   const { pid, startTicks, bootId } = owner;
   return { name, state, index: index ?? null, connections: connections!, owner: { pid, startTicks, bootId } };
 }

@@ -217,6 +217,45 @@ test('a killed process: the next one adopts with the size that the kernel has', 
   assertNothingLeft(machine, 'after unmap()');
 });
 
+test('a damaged record takes no device away: the kernel knows its name, and where it does not, the device waits for a person', async () => {
+  const owner = { pid: 'none', startTicks: 1, bootId: 'b' };
+  const wrong = { version: 1, name: NAME, state: 'SERVING', index: 0, connections: 1, owner };
+  for (const text of ['', '{', 'null', '7', JSON.stringify(wrong), JSON.stringify({ ...wrong, name: 'c1.vol-2' })]) {
+    const machine = new MemoryMachine();
+    const first = await new Server(machine).open();
+    await first.map();
+    first.process.kill();
+    machine.files.set(`${FOLDER}/${NAME}.json`, new TextEncoder().encode(text));
+    machine.nbd.mounted.add(0);
+    const next = await new Server(machine).open();
+    assert.equal(await next.run(next.mapper.names('c1.')), [NAME]);
+    const adopted = (await next.adopt())!;
+    assert.equal([adopted.devicePath, machine.nbd.liveSlots(0)], ['/dev/nbd0', 1], text);
+    machine.nbd.mounted.clear();
+    await next.run(adopted.unmap());
+    assertNothingLeft(machine, text);
+  }
+  const old = new MemoryMachine();
+  old.nbd.knowsBackends = false;
+  const first = await new Server(old).open();
+  await first.map();
+  first.process.kill();
+  old.files.set(`${FOLDER}/${NAME}.json`, new Uint8Array(0));
+  const next = await new Server(old).open();
+  const refused = await next.adopt().catch((error: unknown) => error);
+  assert.is(errorCodeOf(refused), 'CORRUPT');
+  assert.match(
+    (refused as Error).message,
+    /look for its device in \/sys\/block .*unmount that, disconnect it .*and remove the file/,
+  );
+  assert.equal([await next.reap(''), old.nbd.devices.size, old.files.size], [[], 1, 1]);
+  const gone = new MemoryMachine();
+  gone.files.set(`${FOLDER}/${NAME}.json`, new Uint8Array(0));
+  const last = await new Server(gone).open();
+  assert.is(await last.adopt(), null);
+  assertNothingLeft(gone, 'without a device');
+});
+
 test('adopt() waits for the process before; one that stays is named', async () => {
   const machine = new MemoryMachine();
   const first = await new Server(machine).open();

@@ -197,7 +197,7 @@ export class NbdMapper implements Mapper {
     const { records, devices, server } = this.#shared;
     checkName(name);
     if (this.#mappings.has(name)) throw new PfError('INVALID_STATE', `cannot adopt "${name}": this process serves it already`);
-    const record = await records.read(name);
+    const record = await this.#readForAdoption(name);
     if (record !== null) await this.#waitForOwner(record);
     const found = await this.#find(name, record);
     if (found === null) {
@@ -223,6 +223,25 @@ export class NbdMapper implements Mapper {
     }
   }
 
+  /**
+   * A damaged record says no more than none where the kernel shows the name: the sockets of its owner are waited for in any case. Elsewhere
+   * it stays, and so does the device, for a person: CORRUPT.
+   */
+  async #readForAdoption(name: string): Promise<MappingRecord | null> {
+    const { records, devices } = this.#shared;
+    try {
+      return await records.read(name);
+    } catch (error) {
+      if (errorCodeOf(error) !== 'CORRUPT') throw error;
+      const isShown = (await devices.findByBackend(name)) !== null;
+      if (!isShown && !(await this.#canShowBackend())) throw error;
+      const outcome = isShown ? 'it is made anew from what the kernel shows' : 'the kernel has no such device: it is removed';
+      this.#world.log.error(`the record of an NBD device is damaged: ${outcome}`, { name, error: formatErrorChain(error) });
+      if (!isShown) await records.remove(name);
+      return null;
+    }
+  }
+
   /** Until the sockets of the process before are dead, the kernel takes no others. */
   async #reconnect(name: string, index: number, count: number): Promise<KernelLink[]> {
     const { clock } = this.#world;
@@ -237,13 +256,17 @@ export class NbdMapper implements Mapper {
     }
   }
 
-  async reap(prefix: string, known: ReadonlySet<string>): Promise<readonly string[]> {
+  async names(prefix: string): Promise<readonly string[]> {
     const { records, devices } = this.#shared;
     const backends = (await devices.connected()).flatMap(({ backend }) => (backend === null ? [] : [backend]));
-    const names = [...new Set([...(await records.names()), ...backends])].sort();
+    const all = new Set([...(await records.names()), ...backends]);
+    return [...all].filter((name) => name.startsWith(prefix) && NAME.test(name)).sort();
+  }
+
+  async reap(prefix: string, known: ReadonlySet<string>): Promise<readonly string[]> {
     const removed: string[] = [];
-    for (const name of names) {
-      if (!name.startsWith(prefix) || !NAME.test(name) || known.has(name)) continue;
+    for (const name of await this.names(prefix)) {
+      if (known.has(name)) continue;
       try {
         if (await this.#inTurn(name, () => this.#reapOne(name))) removed.push(name);
       } catch (error) {

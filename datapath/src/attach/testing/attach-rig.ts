@@ -9,6 +9,7 @@ import type { Files } from '../../world/files.ts';
 import type { World } from '../../world/world.ts';
 import { AttachService } from '../attach-service.ts';
 import type { OpenedVolume } from '../attached-volume.ts';
+import type { ListedVolume } from '../attachment-watch.ts';
 import type { Mapper, MapRequest, Mapping } from '../mapper.ts';
 import type { AttachRequest } from '../model.ts';
 
@@ -24,6 +25,11 @@ interface KernelDevice {
 
 interface ClusterVolume {
   attachment: number;
+  /** The attachment is a reader's. */
+  isReadOnly: boolean;
+  attachEpoch: number;
+  /** Of what was written and not trimmed. */
+  written: readonly BlockExtent[];
   sizeBytes: number;
   /** The latest opening; earlier ones are fenced. */
   opened: ScriptedVolume | null;
@@ -36,6 +42,12 @@ export class AttachRig {
   readonly volumes = new Map<string, ClusterVolume>();
   readonly kernelProblem: { text: string | null } = { text: null };
   isClusterReachable = true;
+  /** Takes questions and answers none. */
+  isClusterSilent = false;
+  /** What the conductor's list says in place of the volumes that there are. */
+  listed: readonly ListedVolume[] | null = null;
+  /** How often it was asked for. */
+  lists = 0;
   process!: SimProcess;
   service!: AttachService;
   /** Steps so far, and at which one the process dies. */
@@ -52,7 +64,15 @@ export class AttachRig {
   }
 
   addVolume(name: string, attachment = 1): ClusterVolume {
-    const volume: ClusterVolume = { attachment, sizeBytes: 64 * MiB, opened: null, opens: 0 };
+    const volume: ClusterVolume = {
+      attachment,
+      isReadOnly: false,
+      attachEpoch: 1,
+      written: [],
+      sizeBytes: 64 * MiB,
+      opened: null,
+      opens: 0,
+    };
     this.volumes.set(name, volume);
     return volume;
   }
@@ -67,7 +87,8 @@ export class AttachRig {
       return AttachService.start(counted, {
         stateFolder: '/var/lib/pfnbd',
         instance: 'rig',
-        openVolume: (request) => this.#openVolume(request),
+        openVolume: (request, signal) => this.#openVolume(request, signal),
+        getVolumes: (names, { signal }) => this.#getVolumes(names, signal),
         mappers: [new ScriptedMapper(this)],
       });
     });
@@ -119,13 +140,24 @@ export class AttachRig {
     return `/dev/scripted${this.#deviceCount++}`;
   }
 
-  async #openVolume(request: AttachRequest): Promise<OpenedVolume> {
+  /** No step: nothing follows from it that a death could lose. */
+  async #getVolumes(names: readonly string[], signal: AbortSignal): Promise<readonly ListedVolume[]> {
+    this.lists += 1;
+    if (this.isClusterSilent) return never(signal);
+    if (!this.isClusterReachable) throw new PfError('UNAVAILABLE', 'no conductor answers');
+    return this.listed ?? names.flatMap((name) => (this.volumes.has(name) ? [listedAs(name, this.volumes.get(name)!)] : []));
+  }
+
+  async #openVolume(request: AttachRequest, signal: AbortSignal): Promise<OpenedVolume> {
+    if (this.isClusterSilent) return never(signal);
     return this.step('open the volume', () => {
       const volume = this.volumes.get(request.volume_name);
       if (!this.isClusterReachable) throw new PfError('UNAVAILABLE', 'no conductor answers');
       if (volume === undefined) throw new PfError('NOT_FOUND', `volume "${request.volume_name}" does not exist`);
-      if (volume.attachment !== request.attachment) throw new PfError('FENCED', 'the attachment is over');
-      volume.opened?.fence();
+      if (volume.attachment !== request.attachment || (volume.isReadOnly && !request.read_only))
+        throw new PfError('FENCED', 'the attachment is over');
+      volume.opened?.fail(new PfError('FENCED', 'another one has it'));
+      volume.attachEpoch += 1;
       volume.opens += 1;
       volume.opened = new ScriptedVolume(volume, this);
       return volume.opened;
@@ -147,6 +179,16 @@ export class AttachRig {
   }
 }
 
+function listedAs(name: string, { attachment, isReadOnly, attachEpoch }: ClusterVolume): ListedVolume {
+  const attachments = [{ client: 'node', attachment, read_only: isReadOnly, shared: false }];
+  return { name, attach_epoch: attachEpoch, attachments };
+}
+
+async function never(signal: AbortSignal): Promise<never> {
+  signal.throwIfAborted();
+  return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)));
+}
+
 class ScriptedVolume implements OpenedVolume {
   readonly minimumIoBytes = 512;
   readonly preferredIoBytes = 4096;
@@ -157,6 +199,7 @@ class ScriptedVolume implements OpenedVolume {
   failure: PfError | null = null;
   isClosed = false;
   sizeBytes: number;
+  readonly attachEpoch: number;
   readonly #volume: ClusterVolume;
   readonly #rig: AttachRig;
 
@@ -164,10 +207,11 @@ class ScriptedVolume implements OpenedVolume {
     this.#volume = volume;
     this.#rig = rig;
     this.sizeBytes = volume.sizeBytes;
+    this.attachEpoch = volume.attachEpoch;
   }
 
-  fence(): void {
-    this.failure = new PfError('FENCED', 'another one has it');
+  fail(reason: PfError): void {
+    this.failure ??= reason;
   }
 
   submit(request: BlockRequest): void {
@@ -175,7 +219,7 @@ class ScriptedVolume implements OpenedVolume {
   }
 
   extents(): Promise<readonly BlockExtent[]> {
-    return Promise.resolve([]);
+    return Promise.resolve(this.#volume.written);
   }
 
   refresh(): Promise<number> {
@@ -215,6 +259,10 @@ class ScriptedMapper implements Mapper {
       found.server = device;
       return new ScriptedMapping(this.#rig, name, found, device);
     });
+  }
+
+  async names(prefix: string): Promise<readonly string[]> {
+    return [...this.#rig.devices.keys()].filter((name) => name.startsWith(prefix));
   }
 
   reap(prefix: string, known: ReadonlySet<string>): Promise<readonly string[]> {

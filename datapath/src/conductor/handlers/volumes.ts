@@ -6,6 +6,7 @@ import type {
   CreateVolumeReply,
   DeleteVolumeReply,
   GetVolumeReply,
+  GetVolumesRequest,
   ListVolumeReply,
   Reply,
   ResizeVolumeReply,
@@ -144,6 +145,14 @@ export async function deleteVolume(context: ConductorContext, params: DeleteVolu
 export function listVolume(context: ConductorContext): ListVolumeReply {
   const volumes = [...context.state.volumes.values()].sort((a, b) => a.id - b.id);
   return { op: 'list_volume_reply', ret_code: 0, volumes: volumes.map((volume) => volumeInfo(context.monitor, volume)) };
+}
+
+export function getVolumes(context: ConductorContext, { names }: GetVolumesRequest): ListVolumeReply {
+  const ids = new Set(names.map((name) => context.state.volumeIdByName.get(name)));
+  const volumes = [...ids].flatMap((id) =>
+    id === undefined ? [] : [volumeInfo(context.monitor, context.state.volumes.get(id)!)],
+  );
+  return { op: 'get_volumes_reply', ret_code: 0, volumes };
 }
 
 export function getVolume(context: ConductorContext, params: { readonly volume_name: string }): GetVolumeReply {

@@ -87,6 +87,7 @@ export class FakeConductor {
       delete_volume: refuse,
       list_volume: refuse,
       get_volume: refuse,
+      get_volumes: refuse,
       check_volume_exists: refuse,
       list_store: refuse,
       list_disk: refuse,
