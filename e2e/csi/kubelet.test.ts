@@ -5,72 +5,30 @@
 // become a mounted volume, to move between pods, to grow, and to go without a trace. pfnbd is replaced under a volume that is in use.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type { JsonObject } from '@pureflash/datapath/base';
-import { sayWhy } from '../local/say-why.ts';
 import { waitFor } from '../local/wait-for.ts';
-import { useControlPlane, useNodes } from '../kube/suite.ts';
-import { CHART, RELEASE, RELEASE_NAMESPACE } from '../operator/chart-rig.ts';
-import {
-  clusterSeen,
-  installCrds,
-  NAMESPACE,
-  OperatorProcess,
-  specOnFiles,
-  storageCluster,
-  waitForCondition,
-} from '../operator/operator-rig.ts';
-import { buildImages, SHELL_IMAGE } from './csi-images.ts';
-import { removeRigDevices, rigLoops } from './clean-up.ts';
+import { NAMESPACE, specOnFiles, storageCluster, waitForCondition } from '../operator/operator-rig.ts';
+import { claim, PATIENCE_MS, remove, removeCluster, serveClaims, useClaims, waitForNoVolumes } from './claims-rig.ts';
+import { SHELL_IMAGE } from './csi-images.ts';
 
-const CSI_RIGHTS = ['--show-only', 'templates/csi-rights.yaml'];
 const CLUSTER = 'claims';
-const PATIENCE_MS = 90_000;
 const CROWD = Number(process.env['PF_CLAIMS'] ?? 20);
-const folder = mkdtempSync(join(tmpdir(), 'pureflash-claims-'));
-const plane = useControlPlane(test, { withControllerManager: true, withScheduler: true });
-const nodes = useNodes(test, plane, 3);
-let operator: OperatorProcess | null = null;
-
-// Also after Ctrl-C.
-process.once('exit', () => removeRigDevices(CLUSTER));
-
-test.before(
-  sayWhy(async () => {
-    for (const image of await buildImages(folder)) for (const node of nodes()) await node.loadImage(image);
-    await installCrds(plane());
-    const rights = ['template', RELEASE, CHART, '-n', RELEASE_NAMESPACE, '--kube-version', '1.36.0', ...CSI_RIGHTS];
-    await plane().apply(await plane().helm(...rights));
-    operator = new OperatorProcess(plane().kubeconfigPath, folder);
-    operator.start(['--csi-role', `${RELEASE_NAMESPACE}:${RELEASE}-operator-csi`]);
-  }),
-);
-
-test.after(async () => {
-  await operator?.kill();
-  removeRigDevices(CLUSTER);
-  rmSync(folder, { recursive: true, force: true });
-});
+const { plane, nodes } = useClaims(test, CLUSTER);
 
 test("a StorageCluster brings the driver and the nodes' datapath", async () => {
-  const startedAt = performance.now();
   const storageClasses = [{ name: 'pureflash' }, { name: 'pureflash-xfs', fsType: 'xfs', replicas: 2 }];
-  await plane().apply([storageCluster(CLUSTER, specOnFiles({ csi: { controllers: 1 }, storageClasses }))]);
-  for (const type of ['Ready', 'DatapathReady', 'CsiReady']) await waitForCondition(plane(), CLUSTER, type, 'True', PATIENCE_MS);
-  console.log(`      claims are served after ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
+  await serveClaims(plane(), CLUSTER, { csi: { controllers: 1 }, storageClasses });
 });
 
 test('what a pod writes into a claim, another one reads', async () => {
   await plane().apply([claim('data', { size: '256Mi' })]);
   await plane().apply([pod('writer', 'data', 'echo precious > /data/f && sync /data/f')]);
   await waitForPhase('writer', 'Succeeded');
-  await remove('pod', 'writer');
+  await remove(plane(), 'pod', 'writer');
   await plane().apply([pod('reader', 'data', 'cat /data/f')]);
   await waitForPhase('reader', 'Succeeded');
   assert.is(await plane().kubectl('logs', 'reader'), 'precious\n');
-  await remove('pod', 'reader');
+  await remove(plane(), 'pod', 'reader');
 });
 
 test('a raw claim is a device', async () => {
@@ -78,11 +36,29 @@ test('a raw claim is a device', async () => {
   const write = 'echo raw bytes | dd of=/dev/volume bs=4096 conv=sync,fsync status=none';
   await plane().apply([pod('raw-writer', 'raw', write, { isRaw: true })]);
   await waitForPhase('raw-writer', 'Succeeded');
-  await remove('pod', 'raw-writer');
+  await remove(plane(), 'pod', 'raw-writer');
   await plane().apply([pod('raw-reader', 'raw', 'dd if=/dev/volume bs=9 count=1 status=none', { isRaw: true })]);
   await waitForPhase('raw-reader', 'Succeeded');
   assert.is(await plane().kubectl('logs', 'raw-reader'), 'raw bytes');
-  await remove('pod', 'raw-reader');
+  await remove(plane(), 'pod', 'raw-reader');
+});
+
+test('pods on two nodes write one raw claim at the same time, and each reads what the other one wrote', async () => {
+  await plane().apply([claim('both', { size: '64Mi', volumeMode: 'Block', accessMode: 'ReadWriteMany' })]);
+  const [one, two] = nodes();
+  const writeAt = (block: number): string => `dd of=/dev/volume bs=4096 seek=${block} conv=notrunc,sync oflag=direct status=none`;
+  const readAt = (block: number): string => `dd if=/dev/volume bs=4096 skip=${block} count=1 iflag=direct status=none`;
+  // Each writes its block, and waits for the other's word in the other block.
+  const talk = (own: number, word: string, other: number, answer: string): string =>
+    `echo ${word} | ${writeAt(own)}; until [ "$(${readAt(other)} | head -c ${answer.length})" = ${answer} ]; do sleep 0.2; done; echo heard ${answer}`;
+  await plane().apply([
+    pod('left', 'both', talk(0, 'salt', 1, 'pepper'), { isRaw: true, node: one!.name }),
+    pod('right', 'both', talk(1, 'pepper', 0, 'salt'), { isRaw: true, node: two!.name }),
+  ]);
+  for (const name of ['left', 'right']) await waitForPhase(name, 'Succeeded');
+  assert.is(await plane().kubectl('logs', 'left'), 'heard pepper\n');
+  assert.is(await plane().kubectl('logs', 'right'), 'heard salt\n');
+  await remove(plane(), 'pod', 'left', 'right');
 });
 
 test('a claim grows while it is mounted', async () => {
@@ -109,7 +85,7 @@ test('another revision of pfnbd waits for the deletion of its pods, and takes th
   const read = plane().kubectl('exec', 'grower', '--', '/bin/sh', '-c', 'echo after >> /data/f && sync /data/f && cat /data/f');
   assert.is(await read, 'before\nafter\n');
   assert.is.not((await datapathPods()).get(node), before.get(node));
-  await remove('pod', 'grower');
+  await remove(plane(), 'pod', 'grower');
 });
 
 test(`${CROWD} claims and their pods at once`, async () => {
@@ -139,42 +115,18 @@ test(`${CROWD} claims and their pods at once`, async () => {
   const sorted = [...runningAfterMs.values()].sort((a, b) => a - b);
   const seconds = (part: number): string => (sorted[Math.min(CROWD - 1, Math.floor(part * CROWD))]! / 1000).toFixed(1);
   console.log(`      claim to running pod, ${CROWD} at once: p50 ${seconds(0.5)} s, last ${seconds(1)} s`);
-  await remove('pod', ...names);
+  await remove(plane(), 'pod', ...names);
 });
 
 test('when the claims are gone, nothing is left of their volumes', async () => {
-  await remove('pvc', '--all');
-  const none = (what: string) => async (): Promise<true | null> =>
-    (await plane().kubectl('get', what, '-o', 'name')).split('\n').every((name) => !name.includes('/pvc-')) ? true : null;
-  await waitFor('the volumes to go', PATIENCE_MS, none('pv'));
-  await waitFor('the attachments to go', PATIENCE_MS, async () =>
-    (await plane().kubectl('get', 'volumeattachment', '-o', 'name')).trim() === '' ? true : null,
-  );
-  await waitFor('the devices to go', PATIENCE_MS, () => Promise.resolve(rigLoops(CLUSTER).length === 0 || null));
+  await remove(plane(), 'pvc', '--all');
+  await waitForNoVolumes(plane(), CLUSTER);
 });
 
-test('and with the cluster goes all that it brought', async () => {
-  await plane().kubectl('delete', 'pfcl', CLUSTER, '-n', NAMESPACE, '--wait=false');
-  await waitFor('the cluster to be gone', PATIENCE_MS, async () =>
-    (await clusterSeen(plane(), CLUSTER)) === null ? true : null,
-  );
-  for (const what of ['csidriver', 'storageclass', 'daemonset', 'deployment'])
-    assert.is((await plane().kubectl('get', what, '-A', '-o', 'name')).trim(), '', what);
-  const bindings = await plane().kubectl('get', 'clusterrolebinding', '-l', `pureflash.io/cluster=${CLUSTER}`, '-o', 'name');
-  assert.is(bindings.trim(), '');
-});
+test('and with the cluster goes all that it brought', () => removeCluster(plane(), CLUSTER));
 
-function claim(name: string, options: { size: string; storageClassName?: string; volumeMode?: string }): JsonObject {
-  const { size, storageClassName = 'pureflash', volumeMode = 'Filesystem' } = options;
-  return {
-    apiVersion: 'v1',
-    kind: 'PersistentVolumeClaim',
-    metadata: { name, namespace: 'default' },
-    spec: { accessModes: ['ReadWriteOnce'], storageClassName, volumeMode, resources: { requests: { storage: size } } },
-  };
-}
-
-function pod(name: string, claimName: string, script: string, { isRaw = false } = {}): JsonObject {
+function pod(name: string, claimName: string, script: string, options: { isRaw?: boolean; node?: string } = {}): JsonObject {
+  const { isRaw = false, node } = options;
   const place = isRaw
     ? { volumeDevices: [{ name: 'data', devicePath: '/dev/volume' }] }
     : { volumeMounts: [{ name: 'data', mountPath: '/data' }] };
@@ -186,16 +138,13 @@ function pod(name: string, claimName: string, script: string, { isRaw = false } 
       restartPolicy: 'Never',
       terminationGracePeriodSeconds: 0,
       automountServiceAccountToken: false,
+      ...(node === undefined ? {} : { nodeSelector: { 'kubernetes.io/hostname': node } }),
       containers: [
         { name: 'main', image: SHELL_IMAGE, imagePullPolicy: 'Never', command: ['/bin/sh', '-c', script], ...place },
       ] as never,
       volumes: [{ name: 'data', persistentVolumeClaim: { claimName } }],
     },
   };
-}
-
-async function remove(kind: string, ...names: string[]): Promise<void> {
-  await plane().kubectl('delete', kind, ...names, '--timeout=120s');
 }
 
 async function waitForPhase(name: string, phase: string): Promise<void> {

@@ -150,6 +150,27 @@ running('kubectl runs a command inside a pod', async () => {
   assert.match(output, /^0 127\.\d+\.1\.[12]\n$/);
 });
 
+running('a frozen node is silent, and goes on where it was when it thaws', async () => {
+  const node = nodes()[1]!;
+  const before = node.processes().map(({ pid }) => pid);
+  assert.ok(before.length > 3);
+  await node.freeze();
+  try {
+    assert.equal(
+      node.processes().filter(({ state }) => state !== 'T'),
+      [],
+    );
+    const answer = fetch(`http://${node.name}:${PORT}/`, { signal: AbortSignal.timeout(1_000) });
+    assert.is(await answer.catch((error: Error) => error.name), 'TimeoutError');
+    assert.is((await fetch(`http://${nodes()[0]!.name}:${PORT}/`)).status, 200);
+  } finally {
+    node.thaw();
+  }
+  assert.is(await (await fetch(`http://${node.name}:${PORT}/`)).text(), `${node.name}\n`);
+  const after = new Set(node.processes().map(({ pid }) => pid));
+  assert.ok(before.some((pid) => after.has(pid)));
+});
+
 running('a node that lost its power takes its pods along, and comes back with its disk', async () => {
   const lost = nodes()[1]!;
   await lost.powerOff();

@@ -16,10 +16,11 @@ import type { ControlPlane } from './control-plane.ts';
 import { programFiles, writeImage } from './image.ts';
 import { containerdConfig, kubeletConfig, KUBELET_HEALTH_PORT } from './node-config.ts';
 import { writeKubeconfig } from './pki.ts';
-import { answers, rigProcess, waitUntilReady } from './rig-process.ts';
+import { answers, familyOf, rigProcess, waitUntilReady, type ProcessSeen } from './rig-process.ts';
 
 const run = promisify(execFile);
 const READY_PATIENCE_MS = 90_000;
+const FREEZE_PATIENCE_MS = 10_000;
 const LOG_LINE_CHARS_MAX = 300;
 const OVERLAYFS_MAGIC = 0x794c7630;
 const SANDBOX_IMAGE = 'localhost/sandbox:1';
@@ -105,6 +106,34 @@ export class ClusterNode {
     await removeCgroups(this.#cgroup);
   }
 
+  /**
+   * The node falls silent: each of its processes stops where it is, says no goodbye and closes nothing, until thaw(). It shares the machine's
+   * kernel: whoever needs an answer of it meanwhile (`sync`, `df`, and `losetup -a` where one of its pods serves a file system) waits, too.
+   */
+  async freeze(): Promise<void> {
+    const told = new Set<number>();
+    await waitFor(`node ${this.name} to stand still`, FREEZE_PATIENCE_MS, () => {
+      // What waits in the kernel stops when it comes out of it.
+      const moving = this.processes().filter(({ pid, state }) => state !== 'T' && !(state === 'D' && told.has(pid)));
+      for (const { pid } of moving) {
+        told.add(pid);
+        tell(pid, 'SIGSTOP');
+      }
+      return Promise.resolve(moving.length === 0 || null);
+    });
+  }
+
+  /** All go on where they were stopped. */
+  thaw(): void {
+    for (const { pid } of this.processes()) tell(pid, 'SIGCONT');
+  }
+
+  /** All that run on the node, by their ids on this machine: containerd, kubelet, pods. */
+  processes(): readonly ProcessSeen[] {
+    const init = this.#initPid();
+    return init === null ? [] : familyOf(init);
+  }
+
   /** Starts the node, for the first time or again with its disk. */
   async boot(): Promise<void> {
     rmSync(join(this.folder, 'run'), { recursive: true, force: true });
@@ -186,5 +215,13 @@ export class ClusterNode {
 
   get #sandboxArchive(): string {
     return join(this.#plane.place.folder, 'sandbox-image.tar');
+  }
+}
+
+function tell(pid: number, signal: 'SIGSTOP' | 'SIGCONT'): void {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // It has ended.
   }
 }

@@ -2,7 +2,7 @@
 // gives up at once when the program has died. Called by control-plane.ts and node.ts.
 import { get } from 'node:https';
 import { get as getPlain } from 'node:http';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { Daemon } from '../local/daemon.ts';
 import { waitFor } from '../local/wait-for.ts';
 
@@ -19,11 +19,41 @@ export async function waitUntilReady(daemon: Daemon, patienceMs: number, probe: 
 
 /** True while the process runs; one that ended and waits for its parent to notice does not. */
 export function isAlive(pid: number): boolean {
+  const seen = seenOf(pid);
+  return seen !== null && !isOver(seen);
+}
+
+/** The process and all that came of it, children of children too, without those that have ended. Parents come first. */
+export function familyOf(pid: number): readonly ProcessSeen[] {
+  const children = new Map<number, ProcessSeen[]>();
+  for (const name of readdirSync('/proc')) {
+    const seen = /^\d+$/.test(name) ? seenOf(Number(name)) : null;
+    if (seen === null) continue;
+    const siblings = children.get(seen.parent);
+    if (siblings === undefined) children.set(seen.parent, [seen]);
+    else siblings.push(seen);
+  }
+  const first = seenOf(pid);
+  const family = first === null ? [] : [first];
+  for (const member of family) family.push(...(children.get(member.pid) ?? []));
+  return family.filter((member) => !isOver(member));
+}
+
+export interface ProcessSeen {
+  readonly pid: number;
+  readonly parent: number;
+  /** As in /proc/PID/stat: "R" runs, "S" sleeps, "D" waits in the kernel and takes no signal meanwhile, "T" is stopped. */
+  readonly state: string;
+}
+
+const isOver = ({ state }: ProcessSeen): boolean => state === 'Z' || state === 'X';
+
+function seenOf(pid: number): ProcessSeen | null {
   try {
-    const state = /\) (\S)/.exec(readFileSync(`/proc/${pid}/stat`, 'utf8'))?.[1];
-    return state !== 'Z' && state !== 'X';
+    const found = /^.*\) (\S) (\d+)/s.exec(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+    return found === null ? null : { pid, state: found[1]!, parent: Number(found[2]) };
   } catch {
-    return false; // No such process.
+    return null; // No such process.
   }
 }
 
