@@ -253,6 +253,7 @@ export const BAD_MANIFESTS: readonly BadManifest[] = [
   volume('four replicas', { replicas: 4 }, /spec\.replicas.*less than or equal to 3/),
   volume('a smaller size later', { size: '512Mi' }, /size cannot shrink/, true),
   volume('fewer replicas later', { replicas: 2 }, /replicas cannot be changed after creation/, true),
+  volume("a claim's later", { origin: 'Claim' }, /origin cannot be changed after creation/, true),
   volume('another cluster later', { clusterName: 'other' }, /clusterName cannot be changed after creation/, true),
 ];
 

@@ -13,6 +13,7 @@ import { waitFor } from '../local/wait-for.ts';
 import { useControlPlane } from '../kube/suite.ts';
 import { ApiAudit, rightOf } from './api-audit.ts';
 import { CHART, RELEASE } from './chart-rig.ts';
+import { listVolumesAt } from './listing-conductor.ts';
 import { clusterSeen, NAMESPACE, OperatorProcess, specOnFiles, storageCluster, waitForCondition } from './operator-rig.ts';
 
 const PATIENCE_MS = 30_000;
@@ -111,6 +112,32 @@ test('of two clusters one has the driver', async () => {
   const refused = await waitForCondition(plane(), 'second', 'CsiReady', 'False', PATIENCE_MS, 'DriverTaken');
   assert.match(refused.message, 'belongs to StorageCluster storage/files');
   await plane().kubectl('delete', 'pfcl', 'second', ...HERE, '--wait=false');
+});
+
+test('a claim gets its mirror, which goes with the claim', async () => {
+  const { endpoints } = (await clusterSeen(plane(), 'files'))!.status!;
+  const conductor = await listVolumesAt(endpoints![0]!, ['pvc-1']);
+  const spec = {
+    ...{ accessModes: ['ReadWriteOnce'], capacity: { storage: '1Gi' }, storageClassName: 'pureflash' },
+    csi: { driver: 'csi.pureflash.io', volumeHandle: 'pvc-1' },
+    claimRef: { apiVersion: 'v1', kind: 'PersistentVolumeClaim', namespace: NAMESPACE, name: 'data', uid: 'claim-1' },
+  };
+  const volume = { apiVersion: 'v1', kind: 'PersistentVolume', metadata: { name: 'pvc-1' }, spec };
+  const phaseOf = async (): Promise<string | undefined> =>
+    ((await plane().find('pfv/data', ...HERE)) as { status?: { phase: string } } | null)?.status?.phase;
+  try {
+    await plane().apply([volume]);
+    await plane().kubectl('patch', 'pv', 'pvc-1', '--subresource=status', '--type=merge', '-p', '{"status":{"phase":"Bound"}}');
+    await waitFor('the mirror', PATIENCE_MS, async () => (await phaseOf()) === 'Ready' || null);
+    await plane().kubectl('delete', 'pv', 'pvc-1', '--wait=false');
+    await plane()
+      .kubectl('patch', 'pv', 'pvc-1', '--type=merge', '-p', '{"metadata":{"finalizers":null}}')
+      .catch(() => '');
+    await waitFor('the mirror to go', PATIENCE_MS, async () => (await plane().find('pfv/data', ...HERE)) === null || null);
+  } finally {
+    conductor.closeAllConnections();
+    conductor.close();
+  }
 });
 
 test('it looks at devices, and looks again for another choice', async () => {

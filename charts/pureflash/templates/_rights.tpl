@@ -5,8 +5,11 @@ the right to update the owner's finalizers where the API server enforces that.
 */ -}}
 {{- define "pureflash.namespacedRules" -}}
 - apiGroups: [pureflash.io]
-  resources: [storageclusters, volumes]
+  resources: [storageclusters]
   verbs: [list, watch, patch]
+- apiGroups: [pureflash.io]
+  resources: [volumes]
+  verbs: [list, watch, create, patch, delete]
 - apiGroups: [pureflash.io]
   resources: [storageclusters/finalizers]
   verbs: [update]

@@ -3,6 +3,7 @@ import { PfError } from '@pureflash/datapath/base';
 import { API_VERSION } from '../api/crd.ts';
 import type { KubeObject, ObjectRef } from '../api/objects.ts';
 import type { Inventory } from '../runtime/inventory.ts';
+import { keepOfClaimed } from '../volume/claimed-volumes.ts';
 import type { KubeWorld } from './kube-world.ts';
 import type { ListWatch } from './watch.ts';
 
@@ -49,6 +50,8 @@ const WATCHED: readonly Watched[] = [
 const OURS = 'app.kubernetes.io/name=pureflash';
 
 export class KubeInventory implements Inventory {
+  /** PersistentVolumes, whosoever they are: those that claims have carry no labels of ours. Not what `get` and `list` look at. */
+  readonly claimed: ListWatch;
   readonly #watches = new Map<string, ListWatch>();
 
   /** `namespace`: the only one looked at; null: all. Starts at once. */
@@ -63,12 +66,15 @@ export class KubeInventory implements Inventory {
       });
       this.#watches.set(keyOf(apiVersion, kind), watch);
     }
+    this.claimed = kube.watch({ apiVersion: 'v1', kind: 'PersistentVolume', keep: keepOfClaimed });
   }
 
   /** Resolves when every cache has seen its kind once. */
   async synced(): Promise<void> {
     const needed = WATCHED.filter((each) => each.isOptional !== true);
-    await Promise.all(needed.map(({ apiVersion, kind }) => this.of(apiVersion, kind).hasSynced));
+    await Promise.all(
+      [...needed.map(({ apiVersion, kind }) => this.of(apiVersion, kind)), this.claimed].map((each) => each.hasSynced),
+    );
   }
 
   of(apiVersion: string, kind: string): ListWatch {

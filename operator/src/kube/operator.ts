@@ -2,7 +2,6 @@
 import type { World } from '@pureflash/datapath/world';
 import { API_VERSION, GROUP } from '../api/crd.ts';
 import type { KubeObject } from '../api/objects.ts';
-import type { StorageCluster } from '../cluster/observe.ts';
 import { ApiTokens } from '../cluster/api-tokens.ts';
 import { ClusterReconciler } from '../cluster/reconciler.ts';
 import { ServerPasswords } from '../cluster/server-passwords.ts';
@@ -10,14 +9,13 @@ import { CLUSTER_LABEL, NAMESPACE_LABEL } from '../manifests/builders.ts';
 import { Controller, keyOfRef } from '../runtime/controller.ts';
 import { DEFAULT_ELECTION_TIMES, LeaderElection, type ElectionTimes } from '../runtime/leader-election.ts';
 import { EventRecorder } from '../runtime/events.ts';
-import { VolumeFeed } from '../volume/feed.ts';
-import { VolumeReconciler, type Volume } from '../volume/reconciler.ts';
-import type { KubeClient } from './client.ts';
+import type { VolumeFeed } from '../volume/feed.ts';
 import { fencedClient } from './fenced-client.ts';
 import { KubeInventory } from './inventory.ts';
 import { KubeLeaseStore } from './lease-store.ts';
 import { openKube, type KubeWorld } from './kube-world.ts';
 import { timesOf } from './times.ts';
+import { volumeController } from './volume-controller.ts';
 
 export interface OperatorOptions {
   readonly kubeconfig?: string;
@@ -66,6 +64,7 @@ export class KubeOperator {
   readonly #inventory: KubeInventory;
   readonly #election: LeaderElection;
   readonly #csiRole: string;
+  readonly #namespace: string | null;
   readonly #controllers: Controller[] = [];
   #events: EventRecorder | null = null;
   #feed: VolumeFeed | null = null;
@@ -80,6 +79,7 @@ export class KubeOperator {
     this.#world = world;
     this.#kube = kube;
     this.#csiRole = options.csiRole ?? CSI_ROLE;
+    this.#namespace = options.namespace;
     this.#inventory = new KubeInventory(kube, options.namespace);
     const leases = new KubeLeaseStore(kube.client, options.leaseNamespace ?? kube.namespace, LEASE);
     this.#election = new LeaderElection(
@@ -139,43 +139,13 @@ export class KubeOperator {
     controller.watch(this.#inventory.of('v1', 'Node'), () =>
       [...this.#inventory.of(API_VERSION, 'StorageCluster').values()].map((each) => keyOfRef(refOf(each))),
     );
-    this.#controllers.push(controller, this.#volumeController(client, tokens));
+    const namespace = this.#namespace;
+    const volumes = volumeController({ world: this.#world, client, inventory: this.#inventory, tokens, events, namespace });
+    this.#feed = volumes.feed;
+    this.#controllers.push(controller, volumes.controller);
     for (const each of this.#controllers) each.start(this.#election.signal);
     log.info('this operator leads');
   }
-
-  #volumeController(client: KubeClient, tokens: ApiTokens): Controller {
-    const volumes = this.#inventory.of(API_VERSION, 'Volume');
-    const keysOfCluster = (cluster: string): string[] =>
-      [...volumes.values()]
-        .filter((each) => `${each.metadata.namespace}/${(each as Volume).spec.clusterName}` === cluster)
-        .map((each) => keyOfRef(refOf(each)));
-    const feed = new VolumeFeed(this.#world, (cluster, volume) => {
-      const keys = volume === null ? keysOfCluster(cluster) : [`${cluster.split('/')[0]}/${volume}`];
-      for (const key of keys) controller.enqueue(key);
-    });
-    this.#feed = feed;
-    const hash = (text: string): string => this.#world.sha256(new TextEncoder().encode(text));
-    const reconciler = new VolumeReconciler({
-      client,
-      inventory: this.#inventory,
-      feed,
-      tokens,
-      hash,
-      now: () => timesOf(this.#world).now,
-    });
-    const controller = new Controller(this.#world, { name: 'Volume', reconcile: reconciler.reconcile });
-    controller.watch(volumes);
-    controller.watch(this.#inventory.of(API_VERSION, 'StorageCluster'), (ref, object, before) =>
-      haveSameEndpoints(object, before) ? [] : keysOfCluster(keyOfRef(ref)),
-    );
-    return controller;
-  }
-}
-
-function haveSameEndpoints(a: KubeObject | null, b: KubeObject | null): boolean {
-  const endpointsOf = (cluster: KubeObject | null): string => (cluster as StorageCluster | null)?.status?.endpoints?.join() ?? '';
-  return endpointsOf(a) === endpointsOf(b);
 }
 
 const OWNED = [

@@ -2,57 +2,43 @@
 import type { ConductorClient } from '@pureflash/datapath/api';
 import { errorCodeOf, formatErrorChain } from '@pureflash/datapath/base';
 import { API_VERSION } from '../api/crd.ts';
-import type { KubeObject, Resource } from '../api/objects.ts';
-import type { VolumeSpec, VolumeStatus } from '../api/v1alpha1/volume.ts';
-import type { ApiTokens } from '../cluster/api-tokens.ts';
+import type { KubeObject } from '../api/objects.ts';
+import type { VolumeStatus } from '../api/v1alpha1/volume.ts';
 import { setFinalizer } from '../cluster/finalizer.ts';
-import type { StorageCluster } from '../cluster/observe.ts';
 import { isSame } from '../cluster/status-text.ts';
-import type { KubeClient } from '../kube/client.ts';
-import type { Hash } from '../plan/revision.ts';
 import { setCondition } from '../runtime/conditions.ts';
 import type { Outcome } from '../runtime/controller.ts';
-import type { Inventory } from '../runtime/inventory.ts';
-import type { VolumeFeed } from './feed.ts';
+import { claimKey } from './claimed-volumes.ts';
+import { ClaimMirrors, driverCluster } from './mirrors.ts';
+import { isMirror } from './plan-mirror.ts';
 import { NO_CLUSTER, planVolume, type VolumeFacts, type VolumePlan, type VolumeView } from './plan-volume.ts';
-
-export type Volume = Resource<VolumeSpec, VolumeStatus>;
-
-export const VOLUME_FINALIZER = 'pureflash.io/volume';
-
-export interface VolumePorts {
-  readonly client: KubeClient;
-  readonly inventory: Inventory;
-  readonly feed: VolumeFeed;
-  readonly tokens: ApiTokens;
-  readonly hash: Hash;
-  /** RFC 3339. */
-  now(): string;
-}
+import { conductorsOf, VOLUME_FINALIZER, type Volume, type VolumePorts } from './volume-ports.ts';
 
 export class VolumeReconciler {
   readonly #ports: VolumePorts;
+  readonly #mirrors: ClaimMirrors;
 
   constructor(ports: VolumePorts) {
     this.#ports = ports;
+    this.#mirrors = new ClaimMirrors(ports);
   }
 
-  /** `key`: "namespace/name". */
+  /** `key`: "namespace/name" of a Volume that somebody applied, or of a claim, whose mirror has the same name. */
   readonly reconcile = async (key: string, signal: AbortSignal): Promise<Outcome> => {
     const { client, inventory, feed } = this.#ports;
     const [namespace, name] = key.split('/') as [string, string];
     const volume = inventory.get({ apiVersion: API_VERSION, kind: 'Volume', namespace, name }) as Volume | null;
-    if (volume === null) return {};
+    await this.#mirrors.reconcile(key, volume, signal);
+    if (volume === null || isMirror(volume)) return {};
     const isDeleting = volume.metadata.deletionTimestamp !== undefined;
     const isHeld = volume.metadata.finalizers?.includes(VOLUME_FINALIZER) === true;
     if (isDeleting && !isHeld) return {};
     if (!isDeleting && !isHeld) await setFinalizer(client, volume, VOLUME_FINALIZER, true, signal);
     const clusterKey = `${namespace}/${volume.spec.clusterName}`;
     const cluster = inventory.get({ apiVersion: API_VERSION, kind: 'StorageCluster', namespace, name: volume.spec.clusterName });
-    const endpoints = (cluster as StorageCluster | null)?.status?.endpoints ?? [];
-    const conductors = { addresses: endpoints, token: cluster === null ? null : await this.#tokenOf(cluster, signal) };
-    const listing = endpoints.length === 0 ? null : await feed.listing(clusterKey, conductors);
-    const view = viewOf(volume, cluster !== null, listing);
+    const conductors = await conductorsOf(this.#ports, cluster, signal);
+    const listing = conductors.addresses.length === 0 ? null : await feed.listing(clusterKey, conductors);
+    const view = { ...viewOf(volume, cluster !== null, listing), claim: cluster === null ? null : this.#claimOf(cluster, name) };
     const plan = planVolume(view);
     let hasActed = false;
     try {
@@ -76,10 +62,11 @@ export class VolumeReconciler {
     return hasActed || plan.action.kind !== 'none' ? { requeueAfterMs: 1_000 } : {};
   };
 
-  #tokenOf({ metadata }: KubeObject, signal: AbortSignal): Promise<string | null> {
-    const { tokens, hash } = this.#ports;
-    const cluster = { name: metadata.name, namespace: metadata.namespace!, uid: metadata.uid!, hash };
-    return tokens.get(cluster, signal);
+  /** That the volume of this name in the cluster was made for. */
+  #claimOf(cluster: KubeObject, name: string): string | null {
+    const { inventory, claimed } = this.#ports;
+    const [volume] = driverCluster(inventory)?.metadata.uid === cluster.metadata.uid ? claimed.ofVolume(name) : [];
+    return volume === undefined ? null : claimKey(volume);
   }
 
   async #report(volume: Volume, plan: VolumePlan, found: VolumeFacts | null, signal: AbortSignal): Promise<void> {
@@ -105,7 +92,11 @@ export class VolumeReconciler {
   }
 }
 
-function viewOf(volume: Volume, isClusterThere: boolean, listing: ReadonlyMap<string, VolumeFacts> | null): VolumeView {
+function viewOf(
+  volume: Volume,
+  isClusterThere: boolean,
+  listing: ReadonlyMap<string, VolumeFacts> | null,
+): Omit<VolumeView, 'claim'> {
   const { clusterName } = volume.spec;
   const unavailable = isClusterThere
     ? { reason: 'ClusterNotReady', message: `no conductor of StorageCluster ${clusterName} answers` }

@@ -24,6 +24,12 @@ export const csi = object('The CSI driver csi.pureflash.io. One StorageCluster o
   ),
   nodeSelector: defaulted(labels('Labels of the nodes whose pods can use volumes; none: every node.'), {}),
   tolerations: defaulted(tolerations, [{ operator: 'Exists' }]),
+  mirrorClaims: defaulted(
+    boolean(
+      "Show the volume of each bound claim as a Volume with the claim's name, which decides nothing; false takes these away.",
+    ),
+    true,
+  ),
 });
 
 export const nodeDatapath = object(

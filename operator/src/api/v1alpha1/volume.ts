@@ -39,12 +39,21 @@ const size = withRules(
 );
 
 const spec = object('What is wanted.', {
-  clusterName: immutable(string('Name of the StorageCluster in this namespace.', { pattern: NAME }), 'clusterName'),
+  clusterName: immutable(
+    string('Name of the StorageCluster in this namespace; of a mirror: of the one with the CSI driver.', { pattern: NAME }),
+    'clusterName',
+  ),
   size,
   replicas: immutable(defaulted(integer('Copies, each in another failure domain.', { minimum: 1, maximum: 3 }), 3), 'replicas'),
   deletionPolicy: defaulted(oneOf('What becomes of the data when this resource is deleted.', ['Delete', 'Retain']), 'Retain'),
   origin: immutable(
-    defaulted(oneOf('Who decides about the volume: this resource, or the claim that it mirrors.', ['Volume', 'Claim']), 'Volume'),
+    defaulted(
+      oneOf(
+        'Who decides about the volume: this resource, or the claim that it mirrors. The operator makes mirrors, and takes away what is none.',
+        ['Volume', 'Claim'],
+      ),
+      'Volume',
+    ),
     'origin',
   ),
 });
@@ -77,6 +86,7 @@ export const VOLUME: Kind<VolumeSpec, VolumeStatus> = {
     { name: 'Replicas', type: 'integer', jsonPath: '.spec.replicas' },
     { name: 'Phase', type: 'string', jsonPath: '.status.phase' },
     { name: 'Attached', type: 'string', jsonPath: '.status.attachedTo' },
+    { name: 'Origin', type: 'string', jsonPath: '.spec.origin', priority: 1 },
     { name: 'Claim', type: 'string', jsonPath: '.status.claim', priority: 1 },
     { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp' },
   ],
