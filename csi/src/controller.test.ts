@@ -198,24 +198,23 @@ test('capacity: what fits with each copy in another domain', async () => {
   assert.is(await of('3', [500, 400, 30, 20]), 50);
 });
 
-test('volumes are where nodes of the cluster are, and have room there alone', async () => {
+test('volumes are where nodes with the datapath are, and have room there alone', async () => {
   const cluster = new MemoryVolumes();
   cluster.freeByDomain = [100, 100, 100];
   const driver = new Driver(cluster);
-  const at = (name: string) => ({ segments: { 'topology.csi.pureflash.io/cluster': name } });
-  const wanted = (...names: string[]) => ({ accessibilityRequirements: { requisite: names.map(at), preferred: [] } });
-  const here = [{ segments: { 'topology.csi.pureflash.io/cluster': 'demo' } }];
-  const made = (await driver.create(wanted('other', 'demo'))) as { volume: { accessibleTopology: unknown } };
-  assert.equal(made.volume.accessibleTopology, here);
+  const at = (value: string) => ({ segments: { 'topology.csi.pureflash.io/datapath': value } });
+  const wanted = (...values: string[]) => ({ accessibilityRequirements: { requisite: values.map(at), preferred: [] } });
+  const made = (await driver.create(wanted('other', 'present'))) as { volume: { accessibleTopology: unknown } };
+  assert.equal(made.volume.accessibleTopology, [{ segments: { 'topology.csi.pureflash.io/datapath': 'present' } }]);
   assert.match(
     await refusal(driver.create({ name: 'v2', ...wanted('other') })),
-    /^RESOURCE_EXHAUSTED: .*none of the 1 places reaches cluster "demo"; choose nodes with the label topology\.csi\.pureflash\.io\/cluster=demo/,
+    /^RESOURCE_EXHAUSTED: .*reach none of the 1 places; choose nodes with the label topology\.csi\.pureflash\.io\/datapath=present/,
   );
   assert.is(held(cluster), 'v1 64 MiB');
   const room = async (accessibleTopology: object | null): Promise<number> =>
     ((await driver.capacity('3', { accessibleTopology })) as { availableCapacity: number }).availableCapacity;
   assert.equal(
-    [await room(null), await room(at('demo')), await room(at('other')), await room({ segments: {} })],
+    [await room(null), await room(at('present')), await room(at('other')), await room({ segments: {} })],
     [100, 100, 0, 100],
   );
 });

@@ -32,7 +32,7 @@ import { isVolumeId, volumeNameOf } from './volumes/names.ts';
 import { pageOf } from './volumes/pages.ts';
 import { readParameters, type ClassDefaults } from './volumes/parameters.ts';
 import { isWithin, MAX_VOLUME_BYTES, MIN_VOLUME_BYTES, sizeOfRequest } from './volumes/size-of-request.ts';
-import { checkRequirement, isReached, segmentsOf } from './volumes/topology.ts';
+import { checkRequirement, isReached, SEGMENTS } from './volumes/topology.ts';
 import type { ClusterVolume, VolumeService } from './volumes/volume-service.ts';
 
 export interface ControllerOptions {
@@ -91,7 +91,7 @@ class ControllerCalls {
       throw new PfError('INVALID_ARGUMENT', 'volume_content_source: volumes are made empty in this version');
     if (Object.keys(request.mutableParameters).length > 0)
       throw new PfError('INVALID_ARGUMENT', 'mutable_parameters: volumes have none in this version');
-    checkRequirement(request.accessibilityRequirements, this.#options.defaults.clusterName);
+    checkRequirement(request.accessibilityRequirements);
     const { replicaCount } = readParameters(request.parameters, this.#options.defaults);
     const sizeBytes = sizeOfRequest(request.capacityRange);
     const name = volumeNameOf(request.name, this.#options.sha256);
@@ -104,7 +104,7 @@ class ControllerCalls {
         `volume "${name}" exists with ${found.sizeBytes} bytes and ${found.replicaCount} replicas, which is not what is asked for`,
       );
     });
-    return { volume: this.#translated(volume) };
+    return { volume: translated(volume) };
   }
 
   /** One that has appeared meanwhile is somebody else's: the caller comes again and finds out whether it fits. */
@@ -175,20 +175,19 @@ class ControllerCalls {
   async list(request: ListVolumesRequest, call: Call): Promise<Draft<ListVolumesResponse>> {
     const volumes = await this.#volumes.list(call);
     const { page, nextToken } = pageOf(volumes, request.startingToken, request.maxEntries);
-    return { entries: page.map((volume) => ({ volume: this.#translated(volume), status: statusOf(volume) })), nextToken };
+    return { entries: page.map((volume) => ({ volume: translated(volume), status: statusOf(volume) })), nextToken };
   }
 
   async get(request: ControllerGetVolumeRequest, call: Call): Promise<Draft<ControllerGetVolumeResponse>> {
     const volume = await this.#existing(required(request.volumeId, 'volume_id'), call);
-    return { volume: this.#translated(volume), status: statusOf(volume) };
+    return { volume: translated(volume), status: statusOf(volume) };
   }
 
   async capacity(request: GetCapacityRequest, call: Call): Promise<Draft<GetCapacityResponse>> {
     const { replicaCount } = readParameters(request.parameters, this.#options.defaults);
-    const { clusterName } = this.#options.defaults;
     const isPossible =
       request.volumeCapabilities.every((capability) => complaintOf(capability) === null) &&
-      (request.accessibleTopology === null || isReached(request.accessibleTopology, clusterName));
+      (request.accessibleTopology === null || isReached(request.accessibleTopology));
     const available = isPossible ? availableBytes(await this.#volumes.freeSpace(call), replicaCount) : 0;
     return {
       availableCapacity: available,
@@ -208,11 +207,6 @@ class ControllerCalls {
     });
     // Also when it was large enough already: the node may have died before it took that over.
     return { capacityBytes, nodeExpansionRequired: true };
-  }
-
-  #translated({ name, sizeBytes }: ClusterVolume): Draft<Volume> {
-    const segments = segmentsOf(this.#options.defaults.clusterName);
-    return { volumeId: name, capacityBytes: sizeBytes, accessibleTopology: [{ segments }] };
   }
 
   async #existing(id: string, call: Call): Promise<ClusterVolume> {
@@ -243,6 +237,10 @@ async function unlessMissing(work: () => Promise<void>): Promise<void> {
   } catch (error) {
     if (errorCodeOf(error) !== 'NOT_FOUND') throw error;
   }
+}
+
+function translated({ name, sizeBytes }: ClusterVolume): Draft<Volume> {
+  return { volumeId: name, capacityBytes: sizeBytes, accessibleTopology: [{ segments: SEGMENTS }] };
 }
 
 function statusOf(volume: ClusterVolume) {

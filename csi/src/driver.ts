@@ -18,7 +18,7 @@ import { PluginRegistration } from './registration/plugin-registration.ts';
 import { implement, serveGrpc, type Call, type Implementation } from './rpc/grpc-server.ts';
 import type { SocketFiles } from './rpc/socket-files.ts';
 import { ConductorVolumes } from './volumes/conductor-volumes.ts';
-import { segmentsOf } from './volumes/topology.ts';
+import { SEGMENTS } from './volumes/topology.ts';
 
 export interface ControllerSettings {
   readonly conductors: readonly string[];
@@ -29,7 +29,6 @@ export interface ControllerSettings {
 
 export interface NodeSettings {
   readonly nodeId: string;
-  readonly clusterName: string;
   readonly pfnbdSocket: string;
   readonly stateFolder: string;
   readonly kubeletFolders: readonly string[];
@@ -119,7 +118,7 @@ async function addNode(
     stateFolder: settings.stateFolder,
     kubeletDirs: settings.kubeletFolders,
     maxVolumes: settings.maxVolumes,
-    topology: segmentsOf(settings.clusterName),
+    topology: SEGMENTS,
   });
   services.push(implement(Node, handlers));
   checks.push(() =>

@@ -410,8 +410,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'an attachment that is over opens the volume again',
     file: 'datapath/src/conductor/state/attachments.ts',
-    find: 'volume.attachments.find((each) => each.number === number)',
-    replace: 'volume.attachments.find((each) => each.client === client)',
+    find: 'const found = volume.attachments.find((each) => each.number === number)',
+    replace: 'const found = volume.attachments.find((each) => each.client === client)',
     why: 'what a node still has in its page cache from before overwrites what another node has written since',
     seeds: NO_SEEDS,
     tests: ['datapath/src/conductor/state/apply-volume.test.ts'],
@@ -464,11 +464,20 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'a process of a node goes on beside the one that has replaced it',
     file: 'datapath/src/conductor/state/attachments.ts',
-    find: 'each.isShared === true && each.opening === opening',
-    replace: 'each.isShared === true',
+    find: 'held.isEnding !== true && held.opening === opening',
+    replace: 'held.isEnding !== true',
     why: 'what pfnbd still had under way when it died is written after what its next process wrote',
     seeds: NO_SEEDS,
     tests: ['datapath/src/sim/cluster/shared-stories.test.ts'],
+  },
+  {
+    name: 'an opening that waits while its attachment ends gets the epoch that was to fence it',
+    file: 'datapath/src/conductor/state/attachments.ts',
+    find: 'held?.isShared === true && held.isEnding !== true && held',
+    replace: 'held?.isShared === true && held',
+    why: 'a node that the volume was taken from writes it with the newest epoch',
+    seeds: NO_SEEDS,
+    tests: ['datapath/src/conductor/attachment-fences.test.ts'],
   },
   {
     name: 'a shared writer that the volume is taken from follows the epoch on',

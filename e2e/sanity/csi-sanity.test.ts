@@ -9,6 +9,7 @@ import * as assert from 'uvu/assert';
 import { openNodeWorld, type Logger, type World } from '@pureflash/datapath/world';
 import { openSocketFiles } from '../../csi/src/host/socket-files.ts';
 import { identityHandlers } from '../../csi/src/identity.ts';
+import { SEGMENTS } from '../../csi/src/volumes/topology.ts';
 import { Controller, type ListedVolume } from '../../csi/src/messages/controller-service.ts';
 import type { Draft } from '../../csi/src/messages/description.ts';
 import { Identity } from '../../csi/src/messages/identity-service.ts';
@@ -106,7 +107,7 @@ function stateOf(report: SanityReport, ending: string): string | undefined {
 function serve(controller: Handlers<typeof Controller>): Promise<GrpcServer> {
   const node: Handlers<typeof Node> = {
     nodeGetCapabilities: async () => ({}),
-    nodeGetInfo: async () => ({ nodeId: 'n1' }),
+    nodeGetInfo: async () => ({ nodeId: 'n1', accessibleTopology: { segments: SEGMENTS } }),
     nodeUnpublishVolume: async () => ({}),
   };
   const services = [

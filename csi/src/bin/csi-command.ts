@@ -16,7 +16,7 @@ export const CSI_COMMAND = {
     },
     socket: { kind: 'string', help: 'unix socket of the driver', placeholder: 'PATH', isRequired: true },
     conductor: { kind: 'list', help: 'controller: address of a conductor; repeatable', placeholder: 'HOST:PORT' },
-    cluster: { kind: 'string', help: "the cluster's name", placeholder: 'NAME', default: 'pureflash' },
+    cluster: { kind: 'string', help: "controller: the cluster's name", placeholder: 'NAME', default: 'pureflash' },
     replicas: { kind: 'integer', help: 'controller: replicas where a class says nothing', minimum: 1, maximum: 3, default: 3 },
     tokenFile: { kind: 'string', help: "file with the token of the cluster's HTTP interfaces", placeholder: 'PATH' },
     node: { kind: 'string', help: 'node: by which name the cluster knows this machine', placeholder: 'NAME' },
@@ -71,7 +71,6 @@ function nodeOf(flags: CsiFlags) {
   const registration = register === undefined ? null : { folder: register, endpoint: flags.registerAs ?? flags.socket };
   return {
     nodeId: node,
-    clusterName: flags.cluster,
     pfnbdSocket: flags.pfnbd,
     stateFolder: flags.state,
     kubeletFolders: flags.kubelet.length > 0 ? flags.kubelet : ['/var/lib/kubelet'],

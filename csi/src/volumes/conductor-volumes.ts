@@ -82,5 +82,6 @@ function volumeOf({ name, size, rep_count, status, attachments }: VolumeInfo): C
 }
 
 function attachmentOf({ client, read_only, shared }: AttachmentInfo): VolumeAttachment {
-  return { node: client, isReadOnly: read_only, isShared: shared };
+  // A conductor of before shared attachments does not say.
+  return { node: client, isReadOnly: read_only, isShared: shared === true };
 }

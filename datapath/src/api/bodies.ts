@@ -107,6 +107,7 @@ export const deleteVolumeReplicaField = recordOf<DeleteVolumeReplicaRequest>({
 
 export const heartbeatField = recordOf<HeartbeatRequest>({
   op: oneOf('heartbeat'),
+  report: optional(wholeNumber(0, Number.MAX_SAFE_INTEGER), 0),
   store_uuid: uuidField,
   incarnation: textField(64),
   host: nameField,

@@ -258,8 +258,12 @@ export class ConductorClient {
   }
 
   /** The short heartbeat, when the last full one still says it all. Errors: NOT_FOUND, this conductor wants a full one. */
-  async stillAlive(storeId: number, incarnation: string, options: CallOptions = {}): Promise<void> {
-    const params = { store_id: storeId, incarnation };
+  async stillAlive(
+    storeId: number,
+    last: Pick<HeartbeatRequest, 'incarnation' | 'report'>,
+    options: CallOptions = {},
+  ): Promise<void> {
+    const params = { store_id: storeId, incarnation: last.incarnation, report: last.report };
     await this.#call('still_alive', CONDUCTOR_ROUTES.still_alive, params, null, new Attempt(options, 400, 1000));
   }
 

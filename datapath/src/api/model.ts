@@ -83,6 +83,8 @@ export interface DiskReport {
 /** POST /s5c/?op=heartbeat */
 export interface HeartbeatRequest {
   readonly op: 'heartbeat';
+  /** Counts what this process has told: a report that arrives after a later one says nothing any more. 0: an older store, which does not count. */
+  readonly report: number;
   readonly store_uuid: string;
   readonly incarnation: string;
   /** Failure domain: replicas of a shard never share one unless the cluster allows it. */

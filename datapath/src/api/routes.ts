@@ -66,6 +66,8 @@ const volume_name = nameField;
 export interface StillAliveParams {
   readonly store_id: number;
   readonly incarnation: string;
+  /** Of the full heartbeat that still says it all. */
+  readonly report: number;
 }
 
 export interface CreateVolumeParams {
@@ -137,7 +139,11 @@ const shardIndexField = wholeNumber(0, MAX_SHARDS_IN_VOLUME - 1);
 
 export const CONDUCTOR_ROUTES = {
   heartbeat: post<typeof heartbeatField, HeartbeatReply>(heartbeatField),
-  still_alive: get<StillAliveParams, Reply>({ store_id: storeIdField, incarnation: textField(64) }),
+  still_alive: get<StillAliveParams, Reply>({
+    store_id: storeIdField,
+    incarnation: textField(64),
+    report: wholeNumber(0, Number.MAX_SAFE_INTEGER),
+  }),
   handle_error: post<typeof handleErrorField, HandleErrorReply>(handleErrorField),
   recovery_done: post<typeof recoveryDoneField, RecoveryDoneReply>(recoveryDoneField),
   create_volume: get<CreateVolumeParams, CreateVolumeReply>({

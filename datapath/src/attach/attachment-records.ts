@@ -43,7 +43,7 @@ export class AttachmentRecords {
 
   /** Those that cannot be read are copied aside, and stay where they are until somebody has found out what they were about. */
   async readAll(): Promise<FoundRecords> {
-    const { files } = this.#world;
+    const { files, log } = this.#world;
     const whole: AttachmentRecord[] = [];
     const damaged: DamagedRecord[] = [];
     for (const name of await files.list(this.#folder)) {
@@ -54,7 +54,10 @@ export class AttachmentRecords {
         whole.push(this.#parse(name, bytes));
       } catch (error) {
         const setAside = `${this.#folder}/${name}.set-aside`;
-        await files.replace(setAside, bytes);
+        // A disk that takes no copy must not keep the other volumes down.
+        await files.replace(setAside, bytes).catch((problem: unknown) => {
+          log.warn('a damaged record cannot be copied aside', { file: name, error: formatErrorChain(problem) });
+        });
         damaged.push({ volumeName: name.slice(0, -SUFFIX.length), setAside, reason: formatErrorChain(error) });
       }
     }

@@ -56,6 +56,45 @@ test('a detachment is not answered with success while the client has opened the 
   await cluster.end();
 });
 
+test('an opening of a shared attachment that waits while the attachment is taken away is refused, not given the epoch that fences it', async () => {
+  const cluster = await clusterWithNodes(45);
+  const shared = (client: string) => ({ client, isReadOnly: false, isShared: true });
+  const { attachment } = await cluster.ask((client) => client.attachVolume('data', shared('node1')));
+  await cluster.ask((client) => client.attachVolume('data', shared('node2')));
+  for (const number of [1, 2]) cluster.store(number).isHoldingBack = true;
+  const opening = codeOf(cluster.begin((client) => client.openVolume('data', { client: 'node1', attachment })));
+  await cluster.run(500);
+  const detaching = codeOf(cluster.begin((client) => client.detachVolume('data', { client: 'node1' })));
+  await cluster.run(500);
+  for (const number of [1, 2]) cluster.store(number).isHoldingBack = false;
+  assert.is(await cluster.sim.settle(opening), 'FENCED');
+  assert.is(await cluster.sim.settle(detaching), 'OK');
+  const [info] = await cluster.ask((client) => client.listVolume());
+  assert.equal(
+    info!.attachments.map((each) => each.client),
+    ['node2'],
+  );
+  await cluster.end();
+});
+
+test('a detachment of a client that somebody has just taken the volume from waits until it is fenced, too', async () => {
+  const cluster = await clusterWithNodes(46);
+  const { attachment } = await cluster.ask((client) => client.attachVolume('data', { client: 'node1', isReadOnly: false }));
+  await cluster.ask((client) => client.openVolume('data', { client: 'node1', attachment }));
+  for (const number of [1, 2]) cluster.store(number).isHoldingBack = true;
+  const taking = codeOf(cluster.begin((client) => client.openVolume('data', { client: 'somebody' })));
+  await cluster.run(300);
+  let isAnswered = false;
+  const detaching = codeOf(cluster.begin((client) => client.detachVolume('data', { client: 'node1' }))).finally(
+    () => (isAnswered = true),
+  );
+  await cluster.run(1_000);
+  assert.is(isAnswered, false);
+  for (const number of [1, 2]) cluster.store(number).isHoldingBack = false;
+  assert.equal([await cluster.sim.settle(taking), await cluster.sim.settle(detaching)], ['OK', 'OK']);
+  await cluster.end();
+});
+
 test('of two openings at the same time one gets the volume, and the other one is told', async () => {
   const cluster = await clusterWithNodes(44);
   for (const number of [1, 2]) cluster.store(number).isHoldingBack = true;

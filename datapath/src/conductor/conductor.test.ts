@@ -199,10 +199,10 @@ test('a store that restarts between two heartbeats loses its place, and a late h
 test('the short heartbeat counts only for the process and the conductor that know each other, and keeps a store alive', async () => {
   const cluster = await SimCluster.start(51, 1);
   const { storeId, incarnation } = cluster.store(1);
-  const refused = /store 1 has not been heard of lately as incarnation ".*": send a full heartbeat/;
-  const say = async (id: number, as: string): Promise<string> => {
+  const refused = /store 1 has not been heard of lately as incarnation ".*" with report \d+: send a full heartbeat/;
+  const say = async (id: number, as: string, report = 0): Promise<string> => {
     try {
-      await cluster.ask((client) => client.stillAlive(id, as));
+      await cluster.ask((client) => client.stillAlive(id, { incarnation: as, report }));
       return 'heard';
     } catch (error) {
       return (error as Error).message;
@@ -210,6 +210,7 @@ test('the short heartbeat counts only for the process and the conductor that kno
   };
   assert.is(await say(storeId, incarnation), 'heard');
   assert.match(await say(storeId, 'another'), refused);
+  assert.match(await say(storeId, incarnation, 5), refused, 'something else than what was heard last');
   assert.match(await say(77, incarnation), /store 77 has not been heard of/);
   cluster.killStore(1);
   for (let count = 0; count < 10; count += 1) {
@@ -220,6 +221,23 @@ test('the short heartbeat counts only for the process and the conductor that kno
   await cluster.until(() => cluster.conductor.monitor.livenessOf(1) === 'DEAD');
   assert.match(await say(storeId, incarnation), refused);
   assert.is(cluster.conductor.monitor.livenessOf(1), 'DEAD', 'the dead are not raised by it');
+  await cluster.end();
+});
+
+test('a heartbeat that arrives after a later one of the same process says nothing any more', async () => {
+  const cluster = await SimCluster.start(52, 1);
+  const store = cluster.store(1);
+  const beat = (report: number, status: 'OK' | 'ERROR'): Promise<void> => {
+    store.diskStatus = status;
+    return cluster.storeProcesses.get(1)!.perform(() => store.beat({ report }));
+  };
+  await beat(7, 'ERROR');
+  assert.is(cluster.conductor.monitor.isDiskUsable(1, store.diskUuid), false);
+  await beat(6, 'OK');
+  assert.match(store.heartbeatErrors.at(-1)!, /store 1 has sent a later heartbeat than report 6/);
+  assert.is(cluster.conductor.monitor.isDiskUsable(1, store.diskUuid), false);
+  await beat(8, 'OK');
+  assert.is(cluster.conductor.monitor.isDiskUsable(1, store.diskUuid), true);
   await cluster.end();
 });
 

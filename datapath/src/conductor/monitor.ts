@@ -75,10 +75,17 @@ export class Monitor implements LivenessView {
     }
   }
 
-  /** False when its last report does not stand for it any more: it is dead, another process, or was never heard of. */
-  hearAgain(storeId: number, incarnation: string): boolean {
+  /** Another report of the same process has been heard that it made later. */
+  isOutdated(storeId: number, { incarnation, report }: HeartbeatRequest): boolean {
+    const heard = this.#watched.get(storeId)?.report;
+    return heard !== undefined && heard.incarnation === incarnation && heard.report > report;
+  }
+
+  /** False when that report does not stand for it: it is dead, another process, was never heard of, or has told something else since. */
+  hearAgain(storeId: number, incarnation: string, report: number): boolean {
     const watched = this.#watched.get(storeId);
     if (watched === undefined || watched.isDead || watched.report.incarnation !== incarnation) return false;
+    if (watched.report.report !== report) return false;
     const wasQuiet = this.isQuiet(storeId);
     watched.heardAt = this.#clock.now();
     if (wasQuiet) this.#onChange(storeId);

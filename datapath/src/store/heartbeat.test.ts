@@ -32,6 +32,16 @@ test('a conductor that does not know the store any more gets the full heartbeat 
   await rig.close();
 });
 
+test('an older conductor, which knows no short heartbeat, hears the full one every time', async () => {
+  const rig = await StoreRig.configured(404, ['IN_SYNC']);
+  const { conductor, sim } = rig;
+  conductor.isOld = true;
+  const full = conductor.fullHeartbeats.length;
+  await sim.run(sim.now + 6000);
+  assert.ok(conductor.fullHeartbeats.length >= full + 9, `${conductor.fullHeartbeats.length - full} in ten periods`);
+  await rig.close();
+});
+
 test('a replicated store at rest does nothing but its heartbeats', async () => {
   const rig = await StoreRig.configured(403, ['IN_SYNC', 'IN_SYNC', 'IN_SYNC']);
   const { sim } = rig;

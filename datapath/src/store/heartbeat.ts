@@ -9,27 +9,27 @@ import type { World } from '../world/world.ts';
 
 export const HEARTBEAT_MS = 600;
 
+/** What a store says of itself. */
+export type Description = Omit<HeartbeatRequest, 'report'>;
+
 export class Heartbeat {
   readonly #world: World;
   readonly #conductor: ConductorClient;
-  readonly #describe: () => HeartbeatRequest;
+  readonly #describe: () => Description;
   readonly #onAnswer: (reply: HeartbeatReply) => void;
   readonly #timer: Timer;
   readonly #closed = new AbortController();
   #running: Promise<void> | null = null;
   #hasComplained = false;
-  /** What the conductor took last, as JSON, and the store id that it answered. */
-  #taken: { readonly report: string; readonly storeId: number } | null = null;
+  /** Full heartbeats so far. */
+  #reports = 0;
+  /** The full heartbeat that the conductor took last: its content as JSON, its number, and the store id that was answered. */
+  #taken: { readonly content: string; readonly report: number; readonly storeId: number } | null = null;
   #registered!: () => void;
   /** The conductor has answered once. */
   readonly registered = new Promise<void>((resolve) => (this.#registered = resolve));
 
-  constructor(
-    world: World,
-    conductor: ConductorClient,
-    describe: () => HeartbeatRequest,
-    onAnswer: (reply: HeartbeatReply) => void,
-  ) {
+  constructor(world: World, conductor: ConductorClient, describe: () => Description, onAnswer: (reply: HeartbeatReply) => void) {
     this.#world = world;
     this.#conductor = conductor;
     this.#describe = describe;
@@ -59,20 +59,26 @@ export class Heartbeat {
       this.#world.log.warn('no conductor takes our heartbeat; trying on', { error: formatErrorChain(error) });
     }
   }
-  async #tell(request: HeartbeatRequest): Promise<void> {
-    const report = JSON.stringify(request);
+
+  async #tell(description: Description): Promise<void> {
+    const content = JSON.stringify(description);
+    const { incarnation } = description;
     const { signal } = this.#closed;
-    if (this.#taken?.report === report) {
+    if (this.#taken?.content === content) {
+      const { storeId, report } = this.#taken;
       try {
-        return await this.#conductor.stillAlive(this.#taken.storeId, request.incarnation, { signal });
+        return await this.#conductor.stillAlive(storeId, { incarnation, report }, { signal });
       } catch (error) {
-        // The conductor was restarted, or has taken this store for dead.
-        if (errorCodeOf(error) !== 'NOT_FOUND') throw error;
+        this.#taken = null;
+        // It was restarted, has taken this store for dead, or has heard something else; or it is an older one, which knows no short heartbeat.
+        if (!['NOT_FOUND', 'UNSUPPORTED'].includes(errorCodeOf(error))) throw error;
       }
     }
     this.#taken = null;
-    const reply = await this.#conductor.heartbeat(request, { signal });
-    this.#taken = { report, storeId: reply.store_id };
+    this.#reports += 1;
+    const report = this.#reports;
+    const reply = await this.#conductor.heartbeat({ ...description, report }, { signal });
+    this.#taken = { content, report, storeId: reply.store_id };
     this.#onAnswer(reply);
   }
 }

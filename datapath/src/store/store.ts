@@ -3,7 +3,7 @@
 // `link` is the way in for a front in the same process: the same checks as over a connection, no copy, no hop.
 import { ConductorClient } from '../api/conductor-client.ts';
 import { formatHostPort, isHost, parseHostPort } from '../api/host-port.ts';
-import type { DiskReport, HeartbeatReply, HeartbeatRequest } from '../api/model.ts';
+import type { DiskReport, HeartbeatReply } from '../api/model.ts';
 import { PfError, formatErrorChain } from '../base/errors.ts';
 import type { JsonObject } from '../base/json.ts';
 import { PUREFLASH_VERSION } from '../base/version.ts';
@@ -20,7 +20,7 @@ import { createAdminHandler, describeShard } from './admin.ts';
 import { Counters } from './counters.ts';
 import { OBJECT_BYTES } from './disk/layout.ts';
 import { Dispatcher } from './dispatcher.ts';
-import { Heartbeat } from './heartbeat.ts';
+import { Heartbeat, type Description } from './heartbeat.ts';
 import { LegacyLink } from './legacy-link.ts';
 import { metricsText } from './metrics.ts';
 import { Peers } from './peers.ts';
@@ -263,7 +263,7 @@ class StoreService implements Store {
     });
   }
 
-  #describe(): HeartbeatRequest {
+  #describe(): Description {
     return {
       op: 'heartbeat',
       store_uuid: this.storeUuid,

@@ -31,7 +31,7 @@ export function csiNodeSet(frame: ClusterFrame, { images }: WantedCsi): KubeObje
     imagePullPolicy: spec.imagePullPolicy,
     command: commandOf('pureflash-csi'),
     args: [
-      ...['--mode', 'node', '--socket', SOCKET, '--node', '$(NODE_NAME)', '--cluster', frame.name],
+      ...['--mode', 'node', '--socket', SOCKET, '--node', '$(NODE_NAME)'],
       ...['--pfnbd', pfnbdSocket(frame), '--state', state, '--kubelet', kubeletPath],
       ...['--register', REGISTRY, '--register-as', `${plugin}/csi.sock`],
     ],

@@ -1,6 +1,7 @@
 // What is read from PersistentVolumes, and found again.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { KubeObject } from '../api/objects.ts';
 import { claimedVolumeOf, ClaimedVolumes, keepOfClaimed } from './claimed-volumes.ts';
 import { persistentVolume } from './testing/persistent-volumes.ts';
 
@@ -49,6 +50,22 @@ test('it is found by its claim and by its volume, until it is gone', () => {
   volumes.set('pvc-1', null);
   assert.equal([volumes.ofClaim('app/other'), volumes.ofVolume('pvc-1')], [null, []]);
   assert.equal(volumes.claims(), []);
+});
+
+test('what a claim has left behind is still kept for somebody', () => {
+  const volumes = new ClaimedVolumes();
+  const listeners: ((ref: { name: string }, object: KubeObject | null) => void)[] = [];
+  volumes.follow({ subscribe: (listener: (typeof listeners)[0]) => void listeners.push(listener) } as never);
+  const tell = (object: KubeObject | null): void => listeners[0]!({ name: 'pvc-1' }, object);
+  tell(persistentVolume());
+  assert.is(volumes.holderOf('pvc-1'), 'claim app/data');
+  for (const phase of ['Pending', 'Available', 'Released', 'Failed']) {
+    tell(keepOfClaimed(persistentVolume({ phase })));
+    assert.is(volumes.holderOf('pvc-1'), 'PersistentVolume pvc-1', phase);
+    assert.equal(volumes.ofVolume('pvc-1'), []);
+  }
+  tell(null);
+  assert.is(volumes.holderOf('pvc-1'), null);
 });
 
 test('of two for one claim it is always the same', () => {

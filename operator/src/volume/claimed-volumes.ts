@@ -57,17 +57,28 @@ export function claimedVolumeOf(object: KubeObject | null): ClaimedVolume | null
 
 export const claimKey = ({ claim }: ClaimedVolume): string => `${claim.namespace}/${claim.name}`;
 
+/** The name at the conductor, whether a claim is bound or not: what a claim has left behind is kept for somebody. Null: none of our driver. */
+function volumeNameOf(object: KubeObject | null): string | null {
+  const { csi } = (object?.['spec'] ?? {}) as Spec;
+  return csi?.driver === DRIVER_NAME ? (csi.volumeHandle ?? null) : null;
+}
+
 export class ClaimedVolumes {
   readonly #byName = new Map<string, ClaimedVolume>();
   readonly #byClaim = new Map<string, ClaimedVolume[]>();
   readonly #byVolume = new Map<string, ClaimedVolume[]>();
+  /** By the PersistentVolume's name: the volume's at the conductor. */
+  readonly #handles = new Map<string, string>();
 
   /** What the source holds now, and whatever changes in it. */
   follow(source: ChangeSource): void {
-    source.subscribe((ref, object) => this.set(ref.name, claimedVolumeOf(object)));
+    source.subscribe((ref, object) => this.set(ref.name, claimedVolumeOf(object), volumeNameOf(object)));
   }
 
-  set(name: string, volume: ClaimedVolume | null): void {
+  /** `volumeName`: also where no claim is bound. */
+  set(name: string, volume: ClaimedVolume | null, volumeName: string | null = volume?.volumeName ?? null): void {
+    if (volumeName === null) this.#handles.delete(name);
+    else this.#handles.set(name, volumeName);
     const before = this.#byName.get(name);
     if (before !== undefined) {
       this.#byName.delete(name);
@@ -88,6 +99,14 @@ export class ClaimedVolumes {
   /** `volumeName`: at the conductor. More than one where somebody has made PersistentVolumes by hand. */
   ofVolume(volumeName: string): readonly ClaimedVolume[] {
     return this.#byVolume.get(volumeName) ?? [];
+  }
+
+  /** Who a volume of that name at the conductor is kept for: "claim app/data", "PersistentVolume pvc-1"; null: nobody that Kubernetes knows. */
+  holderOf(volumeName: string): string | null {
+    const [bound] = this.ofVolume(volumeName);
+    if (bound !== undefined) return `claim ${claimKey(bound)}`;
+    for (const [name, handle] of this.#handles) if (handle === volumeName) return `PersistentVolume ${name}`;
+    return null;
   }
 
   /** Keys of all claims. */

@@ -141,7 +141,7 @@ export function mirrorStatus(
   stamp: MirrorStamp,
 ): VolumeStatus {
   const { spec } = resource;
-  const plan = planVolume({ spec, isDeleting: false, volumeId: null, claim: null, cluster: { isThere: true }, found });
+  const plan = planVolume({ spec, isDeleting: false, volumeId: null, holder: null, cluster: { isThere: true }, found });
   const observedGeneration = stamp.generation;
   const before = resource.status?.conditions ?? [];
   return {

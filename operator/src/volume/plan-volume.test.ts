@@ -22,7 +22,7 @@ function planned(patch: Partial<VolumeView> = {}, spec: object = {}): VolumePlan
     spec: parse(VOLUME.spec, { clusterName: 'demo', size: '64Mi', ...spec } as never, 'spec') as VolumeSpec,
     isDeleting: false,
     volumeId: null,
-    claim: null,
+    holder: null,
     cluster: { isThere: true },
     found: null,
     ...patch,
@@ -49,13 +49,13 @@ test('a name that another volume has is left alone', () => {
 });
 
 test("a claim's volume is taken over by nobody, whatever its shape, and not deleted", () => {
-  const plan = planned({ claim: 'app/data', found: found() });
+  const plan = planned({ holder: 'claim app/data', found: found() });
   assert.equal([plan.action.kind, plan.phase, plan.condition.reason], ['none', 'Failed', 'NameTaken']);
   assert.match(plan.condition.message, 'that of claim app/data');
-  assert.is(planned({ claim: 'app/data', found: found() }, { size: '128Mi' }).action.kind, 'none', 'nor made larger');
-  const gone = planned({ claim: 'app/data', found: found(), isDeleting: true }, { deletionPolicy: 'Delete' });
+  assert.is(planned({ holder: 'claim app/data', found: found() }, { size: '128Mi' }).action.kind, 'none', 'nor made larger');
+  const gone = planned({ holder: 'claim app/data', found: found(), isDeleting: true }, { deletionPolicy: 'Delete' });
   assert.is(gone.action.kind, 'release');
-  assert.is(planned({ claim: 'app/data', volumeId: 7, found: found() }).phase, 'Ready', 'one of ours that a claim uses');
+  assert.is(planned({ holder: 'claim app/data', volumeId: 7, found: found() }).phase, 'Ready', 'one of ours that a claim uses');
 });
 
 test('a volume that was deleted behind its back is not made again', () => {

@@ -20,8 +20,8 @@ export interface VolumeView {
   readonly isDeleting: boolean;
   /** It was made, or taken over, for this resource. */
   readonly volumeId: number | null;
-  /** "namespace/name" of the claim that the volume of this name was made for. */
-  readonly claim: string | null;
+  /** Whom the volume of this name is kept for beside this resource: "claim app/data", "PersistentVolume pvc-1". */
+  readonly holder: string | null;
   /** The cluster has that resource and its conductors answer; null: why not. */
   readonly cluster: { readonly isThere: true } | { readonly isThere: false; readonly reason: string; readonly message: string };
   /** Null: the conductor has no volume of that name. */
@@ -70,8 +70,8 @@ export function planVolume(view: VolumeView): VolumePlan {
       'NameTaken',
       `volume ${found.id} has taken the name of volume ${view.volumeId}; nothing is done to either`,
     );
-  if (isOurs && view.volumeId === null && view.claim !== null)
-    return waiting('Failed', 'NameTaken', `the volume of this name is that of claim ${view.claim}; choose another name`);
+  if (isOurs && view.volumeId === null && view.holder !== null)
+    return waiting('Failed', 'NameTaken', `the volume of this name is that of ${view.holder}; choose another name`);
   if (isOurs && found.replicas !== spec.replicas)
     return waiting('Failed', 'NameTaken', `a volume of this name has ${found.replicas} replicas; choose another name`);
   if (isOurs && found.sizeBytes < sizeBytes) return { ...healthOf(found), action: { kind: 'grow', sizeBytes } };

@@ -8,7 +8,6 @@ import { setFinalizer } from '../cluster/finalizer.ts';
 import { isSame } from '../cluster/status-text.ts';
 import { setCondition } from '../runtime/conditions.ts';
 import type { Outcome } from '../runtime/controller.ts';
-import { claimKey } from './claimed-volumes.ts';
 import { ClaimMirrors, driverCluster } from './mirrors.ts';
 import { isMirror } from './plan-mirror.ts';
 import { NO_CLUSTER, planVolume, type VolumeFacts, type VolumePlan, type VolumeView } from './plan-volume.ts';
@@ -38,7 +37,10 @@ export class VolumeReconciler {
     const cluster = inventory.get({ apiVersion: API_VERSION, kind: 'StorageCluster', namespace, name: volume.spec.clusterName });
     const conductors = await conductorsOf(this.#ports, cluster, signal);
     const listing = conductors.addresses.length === 0 ? null : await feed.listing(clusterKey, conductors);
-    const view = { ...viewOf(volume, cluster !== null, listing), claim: cluster === null ? null : this.#claimOf(cluster, name) };
+    const view = {
+      ...viewOf(volume, cluster !== null, listing),
+      holder: cluster === null ? null : this.#holderOf(cluster, name),
+    };
     const plan = planVolume(view);
     let hasActed = false;
     try {
@@ -62,11 +64,10 @@ export class VolumeReconciler {
     return hasActed || plan.action.kind !== 'none' ? { requeueAfterMs: 1_000 } : {};
   };
 
-  /** That the volume of this name in the cluster was made for. */
-  #claimOf(cluster: KubeObject, name: string): string | null {
+  /** For whom the cluster of the CSI driver keeps the volume of this name. */
+  #holderOf(cluster: KubeObject, name: string): string | null {
     const { inventory, claimed } = this.#ports;
-    const [volume] = driverCluster(inventory)?.metadata.uid === cluster.metadata.uid ? claimed.ofVolume(name) : [];
-    return volume === undefined ? null : claimKey(volume);
+    return driverCluster(inventory)?.metadata.uid === cluster.metadata.uid ? claimed.holderOf(name) : null;
   }
 
   async #report(volume: Volume, plan: VolumePlan, found: VolumeFacts | null, signal: AbortSignal): Promise<void> {
@@ -96,7 +97,7 @@ function viewOf(
   volume: Volume,
   isClusterThere: boolean,
   listing: ReadonlyMap<string, VolumeFacts> | null,
-): Omit<VolumeView, 'claim'> {
+): Omit<VolumeView, 'holder'> {
   const { clusterName } = volume.spec;
   const unavailable = isClusterThere
     ? { reason: 'ClusterNotReady', message: `no conductor of StorageCluster ${clusterName} answers` }

@@ -123,8 +123,12 @@ export async function detachVolume(context: ConductorContext, params: DetachVolu
   const volume = volumeOf(context, params.volume_name);
   if (attachmentOf(volume, params.client)?.isReadOnly === true)
     await proposeOrThrow(context, { kind: 'release_reader', volumeId: volume.id, client: params.client });
-  const held = writersOf(volume).filter((each) => params.client === '' || params.client === each.client);
+  const writers = writersOf(volume);
+  const held = writers.filter((each) => params.client === '' || params.client === each.client);
   for (const each of held) await takeAway(context, volume, each);
+  // Somebody else has it: perhaps he took it from this client a moment ago, and no primary knows yet.
+  const isTaken = held.length === 0 && writers.length > 0;
+  if (isTaken) await untilFenced(context, volume, params.client, volume.attachEpoch);
   return released(context, volume, 'detach_volume_reply');
 }
 
@@ -134,15 +138,24 @@ async function takeAway(context: ConductorContext, { id, name }: VolumeRecord, h
   const outcome = await context.engine.propose({ kind: 'raise_epoch', volumeId: id, takenFrom, attachment });
   // Refused: it was closed, or somebody took the volume, a moment ago. That raised the epoch, too.
   const epoch = outcome.isAccepted ? outcome.value : (context.state.volumes.get(id)?.attachEpoch ?? 0);
-  const isFenced = (): boolean => firstUnready(context, id, epoch) === null;
-  if (!(await context.changed.until(isFenced, PRIMARIES_DEADLINE_MS))) {
-    throw new PfError(
-      'UNAVAILABLE',
-      `cannot detach volume "${name}" from "${held.client}" yet: the primary of shard ${firstUnready(context, id, epoch)} did not take attach epoch ${epoch} within ${PRIMARIES_DEADLINE_MS} ms; check its stores with list_store and detach it again`,
-    );
-  }
+  await untilFenced(context, { id, name }, takenFrom, epoch);
   const ended = await context.engine.propose({ kind: 'end_attachment', volumeId: id, attachment });
   if (!ended.isAccepted) context.world.log.info(`attachment ${attachment} had ended: ${ended.reason}`);
+}
+
+/** Until the primaries of all shards hold that epoch. Error UNAVAILABLE. */
+async function untilFenced(
+  context: ConductorContext,
+  { id, name }: Pick<VolumeRecord, 'id' | 'name'>,
+  client: string,
+  epoch: number,
+): Promise<void> {
+  const isFenced = (): boolean => firstUnready(context, id, epoch) === null;
+  if (await context.changed.until(isFenced, PRIMARIES_DEADLINE_MS)) return;
+  throw new PfError(
+    'UNAVAILABLE',
+    `cannot detach volume "${name}" from "${client}" yet: the primary of shard ${firstUnready(context, id, epoch)} did not take attach epoch ${epoch} within ${PRIMARIES_DEADLINE_MS} ms; check its stores with list_store and detach it again`,
+  );
 }
 
 /** Refused, and rightly so, when somebody has opened the volume for writing meanwhile, or deleted it. */

@@ -32,6 +32,8 @@ export async function heartbeat(context: ConductorContext, request: HeartbeatReq
     context.world.log.info(`store ${storeId} on ${facts.host} is new: ${facts.dataAddress}, ${facts.disks.length} disks`);
   }
   context.monitor.checkIncarnation(storeId, request.incarnation);
+  if (context.monitor.isOutdated(storeId, request))
+    throw new PfError('INVALID_STATE', `store ${storeId} has sent a later heartbeat than report ${request.report}`);
   const known = context.state.stores.get(storeId)!;
   if (!isReturn(known, facts) && !isSame(known, facts)) await proposeOrThrow(context, { kind: 'put_store', store: facts });
   context.monitor.hear(storeId, request);
@@ -41,13 +43,21 @@ export async function heartbeat(context: ConductorContext, request: HeartbeatReq
 
 /** Errors: NOT_FOUND, when nothing is known that this could be a repetition of. */
 export function stillAlive(context: ConductorContext, request: StillAliveParams): Reply {
-  if (!context.monitor.hearAgain(request.store_id, request.incarnation)) {
+  const { store_id: storeId, incarnation, report } = request;
+  if (!context.monitor.hearAgain(storeId, incarnation, report) || !isWritten(context, storeId)) {
     throw new PfError(
       'NOT_FOUND',
-      `store ${request.store_id} has not been heard of lately as incarnation "${request.incarnation}": send a full heartbeat`,
+      `store ${storeId} has not been heard of lately as incarnation "${incarnation}" with report ${report}: send a full heartbeat`,
     );
   }
   return { op: 'still_alive_reply', ret_code: 0 };
+}
+
+/** Nothing that the store has told waits for being written: its return was, while it told something new. */
+function isWritten(context: ConductorContext, storeId: number): boolean {
+  const known = context.state.stores.get(storeId);
+  const facts = context.monitor.factsOf(storeId);
+  return known === undefined || isReturn(known, facts) || isSame(known, facts);
 }
 
 function checkDisks(context: ConductorContext, request: HeartbeatRequest): void {

@@ -246,6 +246,8 @@ test('one of several is taken away, and ends alone', () => {
   assert.match(refusal(both, { ...take, attachment: 2 } as Command), /is attached to "node1", "node2", not to "node1" any more/);
   const ending = accept(both, take);
   assert.match(refusal(ending, resume(1)), /^FENCED/);
+  assert.is(isLatestOpening(volumeOf(both), 1, 2), true);
+  assert.is(isLatestOpening(volumeOf(ending), 1, 2), false, 'it follows the epoch no further');
   assert.is(attachments(accept(ending, resume(2, 'node2'))), 'node1 1 writes, node2 2 writes at 5');
   assert.is(attachments(accept(ending, share('node9'))), 'node1 1 writes, node2 2 writes, node9 3 writes at 4');
   assert.is(

@@ -93,9 +93,10 @@ export function attachmentOver(volume: VolumeRecord, number: number, client: str
   return `attachment ${number} of volume "${volume.name}" to "${client ?? 'unknown'}" is over, or never was; attach it again`;
 }
 
-/** The shared attachment's latest opening was the one that raised this epoch, so it may go on with whatever epoch is in force. */
+/** The shared attachment lasts, and its latest opening was the one that raised this epoch, so it may go on with whatever epoch is in force. */
 export function isLatestOpening(volume: VolumeRecord, number: number, opening: number): boolean {
-  return volume.attachments.some((each) => each.number === number && each.isShared === true && each.opening === opening);
+  const held = volume.attachments.find((each) => each.number === number);
+  return held?.isShared === true && held.isEnding !== true && held.opening === opening;
 }
 
 /** Only one that is ending: the others' requests may still succeed. */

@@ -92,6 +92,7 @@ export class FakeStore {
     };
     return {
       op: 'heartbeat',
+      report: 0,
       store_uuid: `10000000-0000-4000-8000-${String(number).padStart(12, '0')}`,
       incarnation: this.incarnation,
       host,

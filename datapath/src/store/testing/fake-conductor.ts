@@ -27,6 +27,8 @@ export class FakeConductor {
   isDeaf = false;
   /** Takes no short heartbeats, as one that was just started. */
   isForgetful = false;
+  /** Knows no short heartbeats. */
+  isOld = false;
   /** One shard, unless a test wants more: all shards have the same replica statuses. */
   volumeBytes = 128 * MiB;
   shardBytes = 128 * MiB;
@@ -56,6 +58,7 @@ export class FakeConductor {
       },
       still_alive: ({ store_id }) => {
         if (this.isForgetful) throw new PfError('NOT_FOUND', 'never heard of');
+        if (this.isOld) throw new PfError('UNSUPPORTED', 'unknown op "still_alive"');
         this.shortHeartbeats.push(store_id);
         return { op: 'still_alive_reply', ret_code: 0 };
       },
