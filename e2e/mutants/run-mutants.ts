@@ -111,10 +111,10 @@ async function runMutation(mutation: Mutation): Promise<Result> {
   }
 }
 
-/** The datapath and the operator; packages are linked, so the operator's datapath is the real one. */
+/** The workspaces; packages are linked, so the datapath of the others is the real one. */
 function copyTree(): string {
   const folder = mkdtempSync(join(tmpdir(), 'mutant-'));
-  for (const workspace of ['datapath', 'operator'])
+  for (const workspace of ['datapath', 'csi', 'operator'])
     cpSync(join(ROOT, workspace), join(folder, workspace), {
       recursive: true,
       filter: (path) => !path.includes('/node_modules'),
