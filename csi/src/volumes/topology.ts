@@ -11,7 +11,7 @@ const VALUE = 'present';
 
 export const SEGMENTS: Readonly<Record<string, string>> = { [KEY]: VALUE };
 
-/** A place that says nothing of it is as good as any. */
+/** Segments without our key do not exclude the place. */
 export function isReached({ segments }: Topology): boolean {
   return (segments[KEY] ?? VALUE) === VALUE;
 }

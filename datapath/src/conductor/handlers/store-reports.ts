@@ -44,7 +44,7 @@ export async function heartbeat(context: ConductorContext, request: HeartbeatReq
 /** Errors: NOT_FOUND, when nothing is known that this could be a repetition of. */
 export function stillAlive(context: ConductorContext, request: StillAliveParams): Reply {
   const { store_id: storeId, incarnation, report } = request;
-  if (!context.monitor.hearAgain(storeId, incarnation, report) || !isWritten(context, storeId)) {
+  if (!context.monitor.hearAgain(storeId, incarnation, report) || !isRecorded(context, storeId)) {
     throw new PfError(
       'NOT_FOUND',
       `store ${storeId} has not been heard of lately as incarnation "${incarnation}" with report ${report}: send a full heartbeat`,
@@ -53,8 +53,8 @@ export function stillAlive(context: ConductorContext, request: StillAliveParams)
   return { op: 'still_alive_reply', ret_code: 0 };
 }
 
-/** Nothing that the store has told waits for being written: its return was, while it told something new. */
-function isWritten(context: ConductorContext, storeId: number): boolean {
+/** The state has what the store last told: its return may have been recorded while it told something new. */
+function isRecorded(context: ConductorContext, storeId: number): boolean {
   const known = context.state.stores.get(storeId);
   const facts = context.monitor.factsOf(storeId);
   return known === undefined || isReturn(known, facts) || isSame(known, facts);
