@@ -497,4 +497,22 @@ export const MUTATIONS: readonly Mutation[] = [
     seeds: NO_SEEDS,
     tests: ['datapath/src/conductor/conductor.test.ts'],
   },
+  {
+    name: 'stores are told where clients come in',
+    file: 'datapath/src/conductor/state/queries.ts',
+    find: 'isForStore ? (store.replicationAddress ?? store.dataAddress) : store.dataAddress',
+    replace: 'store.dataAddress',
+    why: "replication goes by the clients' network, or nowhere",
+    seeds: NO_SEEDS,
+    tests: ['datapath/src/conductor/state/queries.test.ts'],
+  },
+  {
+    name: 'the door for clients lets stores in although they have their own',
+    file: `${STORE}/store.ts`,
+    find: 'this.replicationAddress === null ? this.#authorizeStore(handshake)',
+    replace: 'true ? this.#authorizeStore(handshake)',
+    why: 'the cluster token opens replicas to whoever is in the network of clients',
+    seeds: NO_SEEDS,
+    tests: [`${STORE}/replication-network.test.ts`],
+  },
 ];

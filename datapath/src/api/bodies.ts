@@ -112,6 +112,7 @@ export const heartbeatField = recordOf<HeartbeatRequest>({
   incarnation: textField(64),
   host: nameField,
   data_address: addressField,
+  replication_address: optional(nullable(addressField), null),
   http_address: addressField,
   disks: listOf(diskReportField, MAX_DISKS_IN_STORE),
   version: textField(64),

@@ -16,7 +16,7 @@ export interface ReplicaConfig {
   readonly store_id: number;
   readonly disk_uuid: string;
   readonly status: ReplicaStatus;
-  /** Data address of the store as it last reported it: "host:port". */
+  /** Where the store serves data, as it last reported it, "host:port": a client is told the door for clients, a store the one for stores. */
   readonly address: string;
   /** Management address: "host:port". */
   readonly http_address: string;
@@ -89,8 +89,10 @@ export interface HeartbeatRequest {
   readonly incarnation: string;
   /** Failure domain: replicas of a shard never share one unless the cluster allows it. */
   readonly host: string;
-  /** "host:port" that clients and other stores reach. */
+  /** "host:port" that clients reach, and other stores too where there is no replication address. */
   readonly data_address: string;
+  /** "host:port" that other stores reach, where they have a network of their own. */
+  readonly replication_address: string | null;
   readonly http_address: string;
   readonly disks: readonly DiskReport[];
   readonly version: string;
@@ -153,6 +155,8 @@ export interface StoreInfo {
   readonly host: string;
   readonly status: StoreStatus;
   readonly data_address: string;
+  /** Where other stores reach it, if that is another address. */
+  readonly replication_address: string | null;
   readonly http_address: string;
   readonly version: string;
 }

@@ -4,15 +4,17 @@ import { disksOf, STORE_COMMAND } from '../cli/store-command.ts';
 import { startStore } from '../store/store.ts';
 import { openApiWorld } from './open-api-world.ts';
 import { runDaemon } from './run-daemon.ts';
+import { storeAddresses } from './store-addresses.ts';
 
 await runDaemon(STORE_COMMAND, async ({ flags }, log) => {
-  const { disk, host, data, http, advertise, conductor, format, erase, legacyClients, busyPollUs, recoveryParallel } = flags;
+  const { disk, host, http, advertise, conductor, format, erase, legacyClients, busyPollUs, recoveryParallel } = flags;
   const disks = disksOf(disk, format === 'force', erase);
+  const addresses = storeAddresses(flags);
   const world = await openApiWorld(flags.tokenFile, { busyPollUs, log });
   const store = await startStore(world, {
     disks,
     host,
-    dataAddress: formatHostPort(data.host, data.port),
+    ...addresses,
     httpAddress: formatHostPort(http.host, http.port),
     conductors: conductor,
     format: format === 'blank' ? 'blank-only' : format,

@@ -27,6 +27,16 @@ export const STORE_COMMAND = {
       default: { kind: 'tcp', host: '0.0.0.0', port: 49181 },
     },
     advertise: { kind: 'string', help: 'host name or address that others reach; default: where it listens', placeholder: 'HOST' },
+    clientNetwork: {
+      kind: 'string',
+      help: 'serve clients at the address that this machine has in this network, at the port of --data',
+      placeholder: 'CIDR',
+    },
+    replicationNetwork: {
+      kind: 'string',
+      help: 'serve other stores, and nobody else, at the address that this machine has in this network',
+      placeholder: 'CIDR',
+    },
     conductor: { kind: 'list', help: 'address of a conductor; repeatable', placeholder: 'HOST:PORT', isRequired: true },
     format: {
       kind: 'string',
@@ -54,6 +64,7 @@ export const STORE_COMMAND = {
   },
   examples: [
     'pfstore --disk /dev/nvme1n1 --host rack1-a --advertise 10.0.0.7 --conductor 10.0.0.1:49180',
+    'pfstore --disk /dev/nvme1n1 --host a --http 10.0.0.7:49181 --client-network 10.1.0.0/16 --replication-network 10.2.0.0/16 --conductor 10.0.0.1:49180',
     'pfstore --disk ./disk.img=8G --host a --data 127.0.0.1:0 --http 127.0.0.1:0 --conductor 127.0.0.1:49180',
   ],
 } as const satisfies CommandSpec;

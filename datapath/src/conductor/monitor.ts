@@ -184,6 +184,7 @@ export function factsOf(report: HeartbeatRequest): StoreFacts {
     incarnation: report.incarnation,
     host: report.host,
     dataAddress: report.data_address,
+    replicationAddress: report.replication_address,
     httpAddress: report.http_address,
     version: report.version,
     disks: report.disks.map((disk) => ({
@@ -197,7 +198,12 @@ export function factsOf(report: HeartbeatRequest): StoreFacts {
 }
 
 function isSameProcess(a: HeartbeatRequest, b: HeartbeatRequest): boolean {
-  return a.incarnation === b.incarnation && a.data_address === b.data_address && a.http_address === b.http_address;
+  return (
+    a.incarnation === b.incarnation &&
+    a.data_address === b.data_address &&
+    a.replication_address === b.replication_address &&
+    a.http_address === b.http_address
+  );
 }
 
 function haveSameDisks(a: HeartbeatRequest, b: HeartbeatRequest): boolean {

@@ -11,7 +11,7 @@ import { EBUSY, EINVAL, EPERM } from '../world/completion.ts';
 import type { HttpServer } from '../world/http.ts';
 import type { World } from '../world/world.ts';
 import { MAX_VOLUME_BYTES } from '../api/bodies.ts';
-import type { Admission, PeerHandshake } from '../wire/admission.ts';
+import type { Admission, Authorize, PeerHandshake } from '../wire/admission.ts';
 import type { StoreLink } from '../wire/command.ts';
 import { KIND_LEGACY, KIND_REPLICATION } from '../wire/frame-codec.ts';
 import { DataListener } from '../wire/listener.ts';
@@ -40,6 +40,8 @@ export interface StoreOptions {
   readonly host: string;
   /** "host:port" to listen on; port 0 takes a free one. */
   readonly dataAddress: string;
+  /** Where other stores connect, and nobody else; by default they share the clients' door. Advertised as it is. */
+  readonly replicationAddress?: string;
   readonly httpAddress: string;
   /** Host name or address that clients and other stores reach; the listening host by default. */
   readonly advertisedHost?: string;
@@ -60,6 +62,8 @@ export interface Store {
   readonly registered: Promise<void>;
   /** As advertised, "host:port". */
   readonly dataAddress: string;
+  /** Null: other stores use the data address. */
+  readonly replicationAddress: string | null;
   readonly httpAddress: string;
   readonly link: StoreLink;
   /** From now on; recoveries that run already go on. */
@@ -89,6 +93,10 @@ export async function startStore(world: World, options: StoreOptions): Promise<S
   return store;
 }
 
+function portOf({ address }: DataListener): number {
+  return address.kind === 'tcp' ? address.port : 0;
+}
+
 class StoreService implements Store {
   readonly #world: World;
   readonly #options: StoreOptions;
@@ -103,12 +111,15 @@ class StoreService implements Store {
   readonly #replicaRequests: ReplicaRequests;
   readonly #legacyLink: LegacyLink;
   #listener: DataListener | null = null;
+  /** The door for other stores; null: they use the one for clients. */
+  #replicationListener: DataListener | null = null;
   #http: HttpServer | null = null;
   #heartbeat: Heartbeat | null = null;
   #clusterToken = 0;
   #closed: Promise<void> | null = null;
   readonly incarnation: string;
   dataAddress = '';
+  replicationAddress: string | null = null;
   httpAddress = '';
 
   constructor(world: World, options: StoreOptions, disks: StoreDisks) {
@@ -162,7 +173,7 @@ class StoreService implements Store {
   }
 
   dump(): JsonObject {
-    const { store_uuid, incarnation, host, data_address, http_address, disks } = this.#describe();
+    const { store_uuid, incarnation, host, data_address, replication_address, http_address, disks } = this.#describe();
     const shards = [...this.#volumes.shards()];
     return {
       storeUuid: store_uuid,
@@ -170,6 +181,7 @@ class StoreService implements Store {
       incarnation,
       host,
       dataAddress: data_address,
+      replicationAddress: replication_address,
       httpAddress: http_address,
       disks: disks.map((disk) => ({ ...disk })),
       shardCount: shards.length,
@@ -177,21 +189,21 @@ class StoreService implements Store {
       recoveries: this.#replicator.recoveries.dump(),
       counters: { ...this.#counters, refused: Object.fromEntries(this.#counters.refused) },
       requestsInFlight: this.#operations.inUse + this.#replicaRequests.inUse,
-      connections: this.#listener?.connectionCount ?? 0,
+      connections: this.#connectionCount,
     };
   }
 
   async listen(): Promise<void> {
     const world = this.#world;
-    const { dataAddress, httpAddress, advertisedHost } = this.#options;
+    const { dataAddress, replicationAddress, httpAddress, advertisedHost } = this.#options;
+    if (replicationAddress !== undefined) {
+      const { host, port } = parseHostPort(replicationAddress);
+      this.#replicationListener = await this.#open(host, port, (peer) => this.#authorizeStore(peer));
+      this.replicationAddress = formatHostPort(host, portOf(this.#replicationListener));
+    }
     const data = parseHostPort(dataAddress);
-    this.#listener = await DataListener.open(
-      world,
-      { kind: 'tcp', ...data },
-      { authorize: (handshake) => this.#authorize(handshake) },
-    );
-    const bound = this.#listener.address;
-    this.dataAddress = formatHostPort(advertisedHost ?? data.host, bound.kind === 'tcp' ? bound.port : data.port);
+    this.#listener = await this.#open(data.host, data.port, (peer) => this.#authorize(peer));
+    this.dataAddress = formatHostPort(advertisedHost ?? data.host, portOf(this.#listener));
     const http = parseHostPort(httpAddress);
     this.#http = await world.http.serve(http.host, http.port, this.#adminHandler());
     this.httpAddress = formatHostPort(advertisedHost ?? http.host, this.#http.port);
@@ -201,6 +213,14 @@ class StoreService implements Store {
       () => this.#describe(),
       (reply) => this.#onRegistered(reply),
     );
+  }
+
+  #open(host: string, port: number, authorize: Authorize): Promise<DataListener> {
+    return DataListener.open(this.#world, { kind: 'tcp', host, port }, { authorize });
+  }
+
+  get #connectionCount(): number {
+    return (this.#listener?.connectionCount ?? 0) + (this.#replicationListener?.connectionCount ?? 0);
   }
 
   close(): Promise<void> {
@@ -226,16 +246,20 @@ class StoreService implements Store {
   }
 
   #authorize(handshake: PeerHandshake): Admission {
-    if (handshake.kind === KIND_REPLICATION) {
-      if (this.#clusterToken === 0) return { result: EBUSY, link: null };
-      return handshake.token === this.#clusterToken ? { result: 0, link: this.#replicaRequests } : { result: EPERM, link: null };
-    }
+    if (handshake.kind === KIND_REPLICATION)
+      return this.replicationAddress === null ? this.#authorizeStore(handshake) : { result: EPERM, link: null };
     const volume = this.#volumes.find(handshake.volumeId);
     if (volume === null) return { result: EINVAL, link: null };
     if (handshake.kind === KIND_LEGACY) {
       return this.#options.servesLegacyClients === true ? { result: 0, link: this.#legacyLink } : { result: EPERM, link: null };
     }
     return handshake.token === volume.token ? { result: 0, link: this.#dispatcher } : { result: EPERM, link: null };
+  }
+
+  #authorizeStore({ kind, token }: PeerHandshake): Admission {
+    if (kind !== KIND_REPLICATION) return { result: EPERM, link: null };
+    if (this.#clusterToken === 0) return { result: EBUSY, link: null };
+    return token === this.#clusterToken ? { result: 0, link: this.#replicaRequests } : { result: EPERM, link: null };
   }
 
   #adminHandler() {
@@ -259,7 +283,7 @@ class StoreService implements Store {
       disks: this.#disks.disks,
       shards: this.#volumes.shards(),
       operationsInFlight: this.#operations.inUse + this.#replicaRequests.inUse,
-      connections: this.#listener?.connectionCount ?? 0,
+      connections: this.#connectionCount,
     });
   }
 
@@ -270,6 +294,7 @@ class StoreService implements Store {
       incarnation: this.incarnation,
       host: this.#options.host,
       data_address: this.dataAddress,
+      replication_address: this.replicationAddress,
       http_address: this.httpAddress,
       disks: this.#disks.disks.map(
         (disk): DiskReport => ({
@@ -297,7 +322,7 @@ class StoreService implements Store {
     for (const shard of this.#volumes.shards()) shard.stop('the store is closing');
     const ended = this.#replicator.close();
     await this.#peers.close();
-    await this.#listener?.close();
+    await Promise.all([this.#listener?.close(), this.#replicationListener?.close()]);
     await ended;
     const { clock, log } = this.#world;
     while (this.#operations.inUse > 0) await clock.sleep(1);

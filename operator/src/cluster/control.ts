@@ -34,6 +34,7 @@ export async function readControl(
           uuid: store.store_uuid,
           domain: store.host,
           dataAddress: store.data_address,
+          managementAddress: store.http_address,
           isOnline: store.status === 'OK',
           version: store.version,
           disks: disks

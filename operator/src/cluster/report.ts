@@ -63,8 +63,8 @@ export function storeStatus(
   look: Look | null,
   stamp: Stamp,
 ): StoreStatus {
-  const address = instance === null ? before?.address : formatHostPort(instance.address, instance.dataPort);
-  const heard = view.control?.stores.find((store) => store.dataAddress === address) ?? null;
+  const heard = view.control?.stores.find(isStoreOf(instance, before)) ?? null;
+  const address = heard?.dataAddress ?? before?.address;
   const workload = instance === null ? undefined : view.stores.get(instance.node);
   const conditions = [online(view, instance, heard), disksHealthy(heard, before)];
   const discovery = look === null ? before?.discovery : { selection: look.selection, time: look.time, devices: look.devices };
@@ -84,6 +84,13 @@ export function storeStatus(
     ...(disks === undefined ? {} : { disks }),
     ...(discovery === undefined ? {} : { discovery }),
   };
+}
+
+/** A node that is gone has left the id of its store. */
+function isStoreOf(instance: StoreInstance | null, before: StoreStatus | undefined): (store: StoreView) => boolean {
+  if (instance === null) return (store) => store.uuid === before?.storeUuid;
+  const address = formatHostPort(instance.address, instance.managementPort);
+  return (store) => store.managementAddress === address;
 }
 
 function online(view: ClusterView, instance: StoreInstance | null, heard: StoreView | null): PlannedCondition {

@@ -39,6 +39,14 @@ test('ZooKeeper and MariaDB are not run here, whoever would run them', async () 
   assert.not(existsSync(join(root, 'cluster.json')));
 });
 
+test('simulated hosts have one network', async () => {
+  for (const networks of [{ client: '10.1.0.0/16' }, { replication: '10.2.0.0/16' }])
+    assert.is(
+      await refusalOf({ networks }),
+      'cannot give simulated hosts networks for clients and stores: all of them are on the loopback interface of this machine; leave spec.networks out',
+    );
+});
+
 test('devices are not chosen here', async () => {
   assert.match(await refusalOf({ stores: { devices: { allUnused: true } } }), 'simulated hosts have none');
 });

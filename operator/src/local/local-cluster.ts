@@ -116,6 +116,12 @@ export class LocalCluster {
         'UNSUPPORTED',
         'cannot run ZooKeeper and MariaDB on this machine: a local cluster keeps its state in its conductors; say metadataEngine: embedded and leave zookeeper and mariadb out',
       );
+    const { client, replication } = wish.spec.networks;
+    if (client !== undefined || replication !== undefined)
+      throw new PfError(
+        'UNSUPPORTED',
+        'cannot give simulated hosts networks for clients and stores: all of them are on the loopback interface of this machine; leave spec.networks out',
+      );
     const hash = (text: string): string => this.#world.sha256(new TextEncoder().encode(text));
     const plan = planCluster(this.#view(wish, control), hash);
     if (plan.discover.length === 0) return plan;

@@ -36,13 +36,17 @@ test('a cluster on files', () => {
   isGolden('files', objectsOf(view, planCluster(view, plainHash)));
 });
 
-test('a cluster on devices, whose nodes are looked at first', () => {
+test('a cluster on devices, whose nodes are looked at first, with networks for data', () => {
+  const networks = { client: '10.1.0.0/16', replication: '10.2.0.0/16' };
   const stores = {
     devices: { filter: { minSize: '1Ti' } },
     resources: { requests: { memory: '1Gi' } },
     tolerations: [{ key: 'storage', operator: 'Exists' }],
   };
-  const view = viewOf({ spec: specOf({ stores, imagePullSecrets: [{ name: 'pull' }] } as never), nodes: [nodeOf(1), nodeOf(2)] });
+  const view = viewOf({
+    spec: specOf({ stores, networks, imagePullSecrets: [{ name: 'pull' }] } as never),
+    nodes: [nodeOf(1), nodeOf(2)],
+  });
   const looking = planCluster(view, plainHash);
   const device = {
     path: '/dev/disk/by-id/nvme-1',

@@ -71,6 +71,8 @@ function argumentsOf(instance: StoreInstance): readonly string[] {
     `$(HOST_IP):${instance.dataPort}`,
     '--http',
     `$(HOST_IP):${instance.managementPort}`,
+    ...(instance.clientNetwork === undefined ? [] : ['--client-network', instance.clientNetwork]),
+    ...(instance.replicationNetwork === undefined ? [] : ['--replication-network', instance.replicationNetwork]),
     ...instance.conductors.flatMap((address) => ['--conductor', address]),
     ...(instance.servesLegacyClients ? ['--legacy-clients'] : []),
   ];

@@ -28,6 +28,9 @@ export interface StoreInstance {
   readonly servesLegacyClients: boolean;
   readonly conductors: readonly string[];
   readonly image: string;
+  /** Networks in which the store finds addresses of its node: for clients, and for other stores. Missing: `address`. */
+  readonly clientNetwork?: string;
+  readonly replicationNetwork?: string;
 }
 
 export type ServerKind = 'zookeeper' | 'mariadb';

@@ -38,7 +38,7 @@ export function planCluster(view: ClusterView, hash: Hash): ClusterPlan {
   });
   const turns = stores.instances.map((instance) => ({
     node: instance.node,
-    dataAddress: formatHostPort(instance.address, instance.dataPort),
+    managementAddress: formatHostPort(instance.address, instance.managementPort),
     domain: instance.failureDomain,
     revision: storeRevision(hash, instance),
   }));
@@ -103,8 +103,8 @@ function onlineStores(view: ClusterView, wanted: readonly Wanted<StoreInstance>[
   return wanted
     .filter(({ instance }) => view.stores.has(instance.node))
     .map(({ instance }) => {
-      const address = formatHostPort(instance.address, instance.dataPort);
-      const heard = view.control?.stores.find((store) => store.dataAddress === address);
+      const address = formatHostPort(instance.address, instance.managementPort);
+      const heard = view.control?.stores.find((store) => store.managementAddress === address);
       return {
         node: instance.node,
         domain: instance.failureDomain,

@@ -10,12 +10,6 @@ export interface Refusal {
 export function refusalOf(view: ClusterView): Refusal | null {
   const { spec, control } = view;
   if (spec.conductors.count > 1) return notAvailable(`conductors.count: ${spec.conductors.count}`, 'one conductor serves; say 1');
-  const { client, replication } = spec.networks;
-  if (client !== undefined || replication !== undefined)
-    return notAvailable(
-      `networks.${client === undefined ? 'replication' : 'client'}`,
-      "daemons use their nodes' addresses; leave it out",
-    );
   return control === null ? null : downgradeOf(spec.image, control);
 }
 

@@ -5,7 +5,7 @@ import type { ClusterView } from './view.ts';
 export interface StoreTurn {
   readonly node: string;
   /** Where conductors know it, "host:port". */
-  readonly dataAddress: string;
+  readonly managementAddress: string;
   readonly domain: string;
   readonly revision: string;
 }
@@ -75,7 +75,7 @@ function harmOf(view: ClusterView, turns: readonly StoreTurn[], domain: string):
 function mayHoldData({ stores, storeUuids, control }: ClusterView, turn: StoreTurn): boolean {
   if (!stores.has(turn.node)) return false;
   if (stores.get(turn.node)!.isReady || control === null || storeUuids.has(turn.node)) return true;
-  return control.stores.some((store) => store.dataAddress === turn.dataAddress);
+  return control.stores.some((store) => store.managementAddress === turn.managementAddress);
 }
 
 function isUp(view: ClusterView, node: string): boolean {

@@ -60,6 +60,7 @@ function storeOn(view: ClusterView, node: NodeView, endpoints: readonly string[]
     const why = choice.refused.length === 0 ? 'nothing on the node matches stores.devices' : choice.refused.join('; ');
     return failed(`no disk: ${why}`);
   }
+  const { networks } = spec;
   const instance: StoreInstance = {
     node: node.name,
     address: node.address,
@@ -71,6 +72,9 @@ function storeOn(view: ClusterView, node: NodeView, endpoints: readonly string[]
     servesLegacyClients: spec.security.legacyClients,
     conductors: endpoints,
     image: spec.image,
+    // Left out where there are none: clusters keep the revision that they have had.
+    ...(networks.client === undefined ? {} : { clientNetwork: networks.client }),
+    ...(networks.replication === undefined ? {} : { replicationNetwork: networks.replication }),
   };
   return { instance, discover: null, problem: choice.refused.length === 0 ? null : choice.refused.join('; ') };
 }

@@ -64,6 +64,8 @@ export interface StoreView {
   /** The failure domain that it registered with. */
   readonly domain: string;
   readonly dataAddress: string;
+  /** By which it is told from the others: this one is always the node's own. */
+  readonly managementAddress: string;
   readonly isOnline: boolean;
   readonly version: string;
   readonly disks: readonly {

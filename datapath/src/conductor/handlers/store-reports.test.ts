@@ -10,6 +10,7 @@ const FACTS: StoreFacts = {
   incarnation: 'now',
   host: 'a',
   dataAddress: '10.0.0.1:49162',
+  replicationAddress: null,
   httpAddress: '10.0.0.1:49181',
   version: '1',
   disks: [],

@@ -60,6 +60,16 @@ test('stores get ids in the order in which they come, and keep them', () => {
     refusal(second.state, { kind: 'put_store', store: storeFacts(7, 'b') }),
     /^INVALID_STATE: store 1 has a new incarnation or address/,
   );
+  assert.match(
+    refusal(second.state, { kind: 'put_store', store: { ...storeFacts(7), replicationAddress: '10.2.0.7:49162' } }),
+    /^INVALID_STATE: store 1 has a new incarnation or address/,
+  );
+});
+
+test('what was recorded before stores had a network of their own is read as it was meant', () => {
+  const { replicationAddress: _none, ...store } = storeFacts(7);
+  const command = parseCommand({ version: 1, kind: 'put_store', store });
+  assert.equal(command, { kind: 'put_store', store: storeFacts(7) });
 });
 
 test('a new volume has the first id, epoch 0, meta version 1 and all replicas in sync', () => {

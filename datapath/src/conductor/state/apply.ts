@@ -67,10 +67,15 @@ function putStore(state: ClusterState, facts: StoreFacts): Applied {
   return accepted({ ...state, stores: new Map(state.stores).set(id, { ...facts, id }) }, id);
 }
 
+type StoreProcess = Pick<StoreFacts, 'incarnation' | 'dataAddress' | 'replicationAddress' | 'httpAddress'>;
+
 /** The process behind a store is another one, or is reached elsewhere: its old connections and promises are void. */
-export function isReturn(known: StoreFacts, facts: Pick<StoreFacts, 'incarnation' | 'dataAddress' | 'httpAddress'>): boolean {
+export function isReturn(known: StoreFacts, facts: StoreProcess): boolean {
   return (
-    known.incarnation !== facts.incarnation || known.dataAddress !== facts.dataAddress || known.httpAddress !== facts.httpAddress
+    known.incarnation !== facts.incarnation ||
+    known.dataAddress !== facts.dataAddress ||
+    known.replicationAddress !== facts.replicationAddress ||
+    known.httpAddress !== facts.httpAddress
   );
 }
 

@@ -28,6 +28,8 @@ export interface StoreFacts {
   readonly incarnation: string;
   readonly host: string;
   readonly dataAddress: string;
+  /** For other stores; null: the data address. */
+  readonly replicationAddress: string | null;
   readonly httpAddress: string;
   readonly version: string;
   readonly disks: readonly DiskRecord[];

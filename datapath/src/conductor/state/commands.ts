@@ -23,6 +23,7 @@ import {
   listOf,
   nameField,
   oneOf,
+  nullable,
   optional,
   recordOf,
   textField,
@@ -151,6 +152,7 @@ const storeFactsField = recordOf<StoreFacts>({
   incarnation: textField(64),
   host: nameField,
   dataAddress: addressField,
+  replicationAddress: optional(nullable(addressField), null),
   httpAddress: addressField,
   version: textField(64),
   disks: listOf(

@@ -48,12 +48,12 @@ export function volumeHealth(view: LivenessView, volume: VolumeRecord): HealthSt
   return shards.includes('ERROR') ? 'ERROR' : shards.includes('DEGRADED') ? 'DEGRADED' : 'OK';
 }
 
-/** With `storeId` only the shards that have a replica on that store. */
+/** For clients; with `storeId` for that store: only the shards that have a replica on it, and the addresses by which stores reach each other. */
 export function volumeConfig(state: ClusterState, view: LivenessView, volume: VolumeRecord, storeId?: number): VolumeConfig {
   const shards: ShardConfig[] = [];
   for (const [index, shard] of volume.shards.entries()) {
     if (storeId !== undefined && !shard.replicas.some((replica) => replica.storeId === storeId)) continue;
-    shards.push(shardConfig(state, view, volume, index, shard));
+    shards.push(shardConfig(state, view, volume, index, shard, storeId !== undefined));
   }
   return {
     volume_name: volume.name,
@@ -74,6 +74,7 @@ function shardConfig(
   volume: VolumeRecord,
   index: number,
   shard: ShardRecord,
+  isForStore: boolean,
 ): ShardConfig {
   return {
     index,
@@ -88,7 +89,7 @@ function shardConfig(
         store_id: replica.storeId,
         disk_uuid: replica.diskUuid,
         status: replica.status,
-        address: store.dataAddress,
+        address: isForStore ? (store.replicationAddress ?? store.dataAddress) : store.dataAddress,
         http_address: store.httpAddress,
       };
     }),
@@ -133,6 +134,7 @@ export function storeInfo(view: LivenessView, store: StoreRecord): StoreInfo {
     host: store.host,
     status: isOnline(view, store.id) ? 'OK' : 'OFFLINE',
     data_address: store.dataAddress,
+    replication_address: store.replicationAddress,
     http_address: store.httpAddress,
     version: store.version,
   };

@@ -97,6 +97,7 @@ export class FakeStore {
       incarnation: this.incarnation,
       host,
       data_address: `${address}:49162`,
+      replication_address: null,
       http_address: `${address}:49181`,
       disks: [disk],
       version: 'fake',

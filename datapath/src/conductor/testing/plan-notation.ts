@@ -27,6 +27,7 @@ export function storeFacts(storeId: number, incarnation = 'a', host = `host${sto
     incarnation,
     host,
     dataAddress: `${host}:49162`,
+    replicationAddress: null,
     httpAddress: `${host}:49181`,
     version: '1',
     disks: [{ uuid: diskUuidOf(storeId), device: '/dev/a', status: 'OK', rawCapacity: CAPACITY, objectSize: 64 * 1024 ** 2 }],

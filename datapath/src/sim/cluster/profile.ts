@@ -40,6 +40,8 @@ export interface Profile {
   readonly latencyMs: number;
   /** All delays of the disks are this many times those of a fast one. */
   readonly diskDelayFactor: number;
+  /** Stores have a door of their own for each other. */
+  readonly hasReplicationNetwork: boolean;
   readonly volumes: readonly VolumeShape[];
   readonly load: LoadShape;
   /** How long clients send while faults strike. */
@@ -111,6 +113,7 @@ export function drawProfile(random: SeededRandom): Profile {
     timerLatenessMs: random.fork('timers').pick([0, 0, 1, 40]),
     latencyMs: random.pick([0.05, 0.05, 1, 4]),
     diskDelayFactor: random.pick([1, 1, 10, 60]),
+    hasReplicationNetwork: random.fork('networks').chance(0.3),
     volumes: isCorrupting ? volumes.map((volume) => ({ ...volume, replicaCount: Math.max(2, volume.replicaCount) })) : volumes,
     load: drawLoad(random, isDiskSmall, durationMs, volumes.length),
     durationMs,
@@ -178,6 +181,7 @@ export function formatProfile(profile: Profile): string {
   ];
   if (profile.latencyMs > 1 || profile.diskDelayFactor > 1)
     parts.push(`latency ${profile.latencyMs} ms, disks ${profile.diskDelayFactor} times slower`);
+  if (profile.hasReplicationNetwork) parts.push('replication by doors of its own');
   if (profile.resetChance > 0) parts.push(`resets ${profile.resetChance}`);
   if (profile.takeoverAtMs > 0) parts.push(`takeover from ${profile.takeoverFrom} at ${profile.takeoverAtMs}`);
   if (profile.growAtMs > 0) parts.push(`grows by ${(profile.growBytes / MiB).toFixed(2)} MiB at ${profile.growAtMs}`);

@@ -24,10 +24,13 @@ export interface ClusterShape {
   readonly timerLatenessMs?: number;
   readonly latencyMs?: number;
   readonly diskDelayFactor?: number;
+  /** Stores have a door of their own for each other. */
+  readonly hasReplicationNetwork?: boolean;
 }
 
 export const DISK_PATH = '/dev/disk';
 const STORE_DATA_PORT = 49162;
+const STORE_REPLICATION_PORT = 49163;
 const CONDUCTOR_MEMORY_BYTES = 3 * MiB;
 const STORE_MEMORY_BYTES = 16 * MiB;
 const CLIENT_MEMORY_BYTES = 12 * MiB;
@@ -187,6 +190,7 @@ export class SimCluster {
         disks: [{ path: DISK_PATH }],
         host: name,
         dataAddress: `${host.address}:${STORE_DATA_PORT}`,
+        ...(shape.hasReplicationNetwork === true ? { replicationAddress: `${host.address}:${STORE_REPLICATION_PORT}` } : {}),
         httpAddress: `${host.address}:${STORE_HTTP_PORT}`,
         conductors: this.conductors,
         format: 'blank-only',

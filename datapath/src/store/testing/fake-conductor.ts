@@ -167,7 +167,7 @@ export class FakeConductor {
           store_id: replica + 1,
           disk_uuid: store.disks[0]!.uuid,
           status,
-          address: store.data_address,
+          address: store.replication_address ?? store.data_address,
           http_address: store.http_address,
         };
       }),

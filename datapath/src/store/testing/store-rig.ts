@@ -16,6 +16,8 @@ import { CONDUCTOR_PORT, FakeConductor, VOLUME_ID, VOLUME_TOKEN } from './fake-c
 export interface RigOptions {
   readonly stores: number;
   readonly diskBytes?: number | readonly number[];
+  /** Stores have a door of their own for each other. */
+  readonly hasReplicationNetwork?: boolean;
 }
 
 const HOSTS = ['a', 'b', 'c'];
@@ -29,6 +31,7 @@ export class StoreRig {
   readonly processes: SimProcess[] = [];
   readonly client: SimProcess;
   readonly #sessions: (ClientSession | null)[] = [];
+  readonly #hasReplicationNetwork: boolean;
 
   /** All stores run and are registered; the volume is not configured. */
   static async open(seed: number, options: RigOptions): Promise<StoreRig> {
@@ -52,6 +55,7 @@ export class StoreRig {
 
   private constructor(seed: number, options: RigOptions) {
     this.sim = new Simulator(seed, { memoryBytes: 32 * MiB });
+    this.#hasReplicationNetwork = options.hasReplicationNetwork === true;
     this.conductorProcess = this.sim.machine('conductor').startProcess('conductor', async () => {});
     this.client = this.sim.machine('client').startProcess('client', async () => {});
     const hosts = HOSTS.slice(0, options.stores);
@@ -72,6 +76,7 @@ export class StoreRig {
         disks: [{ path: DISK_PATH }],
         host: HOSTS[index]!,
         dataAddress: '0.0.0.0:49162',
+        ...(this.#hasReplicationNetwork ? { replicationAddress: `${machine.address}:49163` } : {}),
         httpAddress: '0.0.0.0:49181',
         advertisedHost: machine.address,
         conductors: [`${this.conductorProcess.host.address}:${CONDUCTOR_PORT}`],

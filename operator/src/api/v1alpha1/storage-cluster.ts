@@ -135,9 +135,9 @@ const spec = withRules(
       { name: 'pureflash', replicas: 3, fsType: 'ext4', isDefault: false, reclaimPolicy: 'Delete', allowExpansion: true },
     ]),
     networks: defaulted(
-      object('Networks of the nodes, where they have several.', {
-        client: optional(cidr('Clients reach stores and conductors here.')),
-        replication: optional(cidr('Stores reach each other here.')),
+      object("Networks for data, where nodes have several. Conductors and management stay at the nodes' own addresses.", {
+        client: optional(cidr("Stores serve clients at their nodes' addresses in this network.")),
+        replication: optional(cidr("Stores write to each other at their nodes' addresses in this network.")),
       }),
       {},
     ),

@@ -51,6 +51,7 @@ export function controlOf(nodes: readonly number[], patch: Partial<ControlView> 
       uuid: `s${number}`,
       domain: `n${number}`,
       dataAddress: `10.0.0.${number}:49162`,
+      managementAddress: `10.0.0.${number}:49181`,
       isOnline: true,
       version: '1.2.0',
       disks: [{ uuid: `d${number}`, device: '/var/lib/pureflash/disk.img', isHealthy: true, capacity: 100, free: 90 }],
