@@ -29,6 +29,7 @@ const COMMAND = {
       placeholder: 'NAME',
       default: CSI_ROLE,
     },
+    loopDevices: { kind: 'boolean', help: 'loop devices count as devices of a host: for laboratories only' },
   },
 } as const satisfies CommandSpec;
 
@@ -41,7 +42,7 @@ async function main(): Promise<void> {
     process.stdout.write(command.helpText);
     return;
   }
-  const { kubeconfig, namespace, leaseNamespace, leaseSeconds, csiRole } = command.flags;
+  const { kubeconfig, namespace, leaseNamespace, leaseSeconds, csiRole, loopDevices } = command.flags;
   const world = await openNodeWorld({ ports: 'libuv', memoryBytes: MEMORY_BYTES });
   const ending = new AbortController();
   process.once('SIGTERM', () => ending.abort());
@@ -50,6 +51,7 @@ async function main(): Promise<void> {
     namespace: namespace ?? null,
     leaseMs: leaseSeconds * 1000,
     csiRole,
+    looksAtLoops: loopDevices === true,
     ...(kubeconfig === undefined ? {} : { kubeconfig }),
     ...(leaseNamespace === undefined ? {} : { leaseNamespace }),
   };

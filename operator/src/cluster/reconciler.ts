@@ -37,6 +37,8 @@ export interface ClusterPorts {
   readonly passwords: ServerPasswords;
   /** Name of the ClusterRole for CSI controllers. */
   readonly csiRole: string;
+  /** Loop devices count as devices of a host. */
+  readonly looksAtLoops: boolean;
   times(): Times & { readonly now: string };
   /** Tells people: an event on the cluster. */
   tell(cluster: StorageCluster, type: 'Normal' | 'Warning', reason: string, message: string): void;
@@ -76,6 +78,7 @@ export class ClusterReconciler {
       hasServiceMonitors: await client.hasKind('monitoring.coreos.com/v1', 'ServiceMonitor'),
       failedLooks: looks.filter((pod) => isFailedLook(pod, times)),
       csiRole: this.#ports.csiRole,
+      looksAtLoops: this.#ports.looksAtLoops,
     };
     // What failed is told after the report, which people need most when something fails.
     // Removal is noted down before it begins: once conductors are gone, nobody could say again that it is allowed.

@@ -42,6 +42,8 @@ export interface StepOptions {
   readonly failedLooks: readonly KubeObject[];
   /** Name of the ClusterRole for the CSI controller. */
   readonly csiRole: string;
+  /** Loop devices count as devices of a host. Default false. */
+  readonly looksAtLoops?: boolean;
 }
 
 /** Everything that a plan wants, whether it is there or not. */
@@ -65,7 +67,7 @@ export function desiredObjects(frame: ClusterFrame, plan: ClusterPlan, options: 
     ...(plan.csi?.mayChange === true ? csiObjects(frame, plan.csi, options.csiRole) : []),
     ...budgets,
     ...(options.hasServiceMonitors && frame.spec.monitoring.serviceMonitor ? monitors(frame) : []),
-    ...plan.discover.map(({ node, selection }) => discoveryPod(frame, node, selection)),
+    ...plan.discover.map(({ node, selection }) => discoveryPod(frame, node, selection, options.looksAtLoops)),
   ];
 }
 

@@ -27,6 +27,8 @@ export interface OperatorOptions {
   readonly leaseMs?: number;
   /** Name of the ClusterRole for CSI controllers. */
   readonly csiRole?: string;
+  /** Loop devices count as devices of a host. */
+  readonly looksAtLoops?: boolean;
 }
 
 const LEASE = 'pureflash-operator';
@@ -64,6 +66,7 @@ export class KubeOperator {
   readonly #inventory: KubeInventory;
   readonly #election: LeaderElection;
   readonly #csiRole: string;
+  readonly #looksAtLoops: boolean;
   readonly #namespace: string | null;
   readonly #controllers: Controller[] = [];
   #events: EventRecorder | null = null;
@@ -79,6 +82,7 @@ export class KubeOperator {
     this.#world = world;
     this.#kube = kube;
     this.#csiRole = options.csiRole ?? CSI_ROLE;
+    this.#looksAtLoops = options.looksAtLoops === true;
     this.#namespace = options.namespace;
     this.#inventory = new KubeInventory(kube, options.namespace);
     const leases = new KubeLeaseStore(kube.client, options.leaseNamespace ?? kube.namespace, LEASE);
@@ -125,6 +129,7 @@ export class KubeOperator {
       passwords: new ServerPasswords(this.#world, client),
       inventory: this.#inventory,
       csiRole: this.#csiRole,
+      looksAtLoops: this.#looksAtLoops,
       times: () => timesOf(this.#world),
       tell: (cluster, type, reason, note) => {
         log.info(note, { cluster: keyOfRef(refOf(cluster)), type, reason });

@@ -12,7 +12,7 @@ const REPORT = '/dev/termination-log';
 export const discoveryName = (frame: ClusterFrame, node: string, selection: string): string =>
   shortName(frame.hash, `${frame.name}-look-${frame.hash(`${node} ${selection}`).slice(0, 8)}-${node}`);
 
-export function discoveryPod(frame: ClusterFrame, node: string, selection: string): KubeObject {
+export function discoveryPod(frame: ClusterFrame, node: string, selection: string, looksAtLoops = false): KubeObject {
   const { spec } = frame;
   const parts = {
     apiVersion: 'v1',
@@ -38,7 +38,7 @@ export function discoveryPod(frame: ClusterFrame, node: string, selection: strin
           image: spec.image,
           imagePullPolicy: spec.imagePullPolicy,
           command: commandOf('pfdiscover'),
-          args: ['--root', HOST, '--termination-log', REPORT],
+          args: ['--root', HOST, '--termination-log', REPORT, ...(looksAtLoops ? ['--loop'] : [])],
           // Looking at a device that hangs holds a thread.
           env: [{ name: 'UV_THREADPOOL_SIZE', value: '32' }],
           terminationMessagePath: REPORT,
