@@ -3,17 +3,13 @@
 // needs: root native fio /dev/fuse
 // deadline: 300s
 import { execFileSync } from 'node:child_process';
-import { closeSync, mkdtempSync, openSync, writeSync } from 'node:fs';
+import { closeSync, openSync, writeSync } from 'node:fs';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { openNodeWorld } from '@pureflash/datapath/world';
 import { capabilityOf, type Claim, type Walker } from '../../csi/src/walker.ts';
 import { runFio, type FioResult } from '../local/fio.ts';
-import { ownSubnet } from '../local/local-cluster.ts';
-import { sayWhy } from '../local/say-why.ts';
 import { waitFor } from '../local/wait-for.ts';
-import { holdersBelow, loopsBelow, mountsBelow, removeWithDevices } from './clean-up.ts';
-import { CsiCluster, type CsiNode } from './csi-cluster.ts';
+import { useTwoNodes } from './two-nodes.ts';
 
 const MiB = 1024 ** 2;
 const SPAN_BYTES = 64 * MiB;
@@ -21,30 +17,10 @@ const TAKEOVER_MS_MAX = 60_000;
 const CLAIM: Claim = { name: 'moving', sizeBytes: 512 * MiB, fsType: null };
 const NEW_CONTENT = Buffer.alloc(MiB, 'written by the second node. ');
 
-const folder = mkdtempSync('/tmp/pf-loss-');
-const cluster = new CsiCluster({ folder, subnet: ownSubnet() });
-const world = await openNodeWorld({ ports: 'libuv', memoryBytes: 4 * MiB });
-const walkers: Walker[] = [];
-let second: CsiNode;
-
-test.before(
-  sayWhy(async () => {
-    await cluster.start();
-    second = await cluster.addNode('node-2');
-    walkers.push(cluster.node.walker(world), second.walker(world, cluster.node.socketPath));
-  }),
-);
-
-test.after(async () => {
-  cluster.node.pfnbd.signal('SIGCONT');
-  for (const walker of walkers) walker[Symbol.dispose]();
-  await cluster.stop();
-  removeWithDevices(folder);
-  await world.close();
-});
+const { cluster, world, both, nothingIsLeft } = await useTwoNodes(test, 'loss');
 
 test('a silent node loses its volume, and writes nothing when it is back', async () => {
-  const [first, other] = [walkers[0]!, walkers[1]!];
+  const [{ walker: first }, { walker: other }] = both();
   const volumeId = await first.create(CLAIM);
   const walked = await first.use(CLAIM, volumeId);
   const load = runFio({ file: walked.targetPath, pattern: 'randwrite', size: '64m', depth: 16, seconds: 60 });
@@ -84,7 +60,7 @@ test('a silent node loses its volume, and writes nothing when it is back', async
   assert.is(digestOf(back.targetPath), before, 'and may have the volume again');
   await first.release(back);
   await first.delete(volumeId);
-  assert.equal([mountsBelow(folder), loopsBelow(folder), holdersBelow(folder)], [[], [], []]);
+  nothingIsLeft();
 });
 
 /** While the silent node has the volume nobody else gets it. */

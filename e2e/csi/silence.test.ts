@@ -3,19 +3,16 @@
 // needs: root native fio mkfs.xfs /dev/fuse
 // deadline: 300s
 import { execFileSync } from 'node:child_process';
-import { closeSync, mkdtempSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { AttachedVolume } from '@pureflash/datapath/attach';
-import { openNodeWorld } from '@pureflash/datapath/world';
 import type { Claim, WalkedVolume, Walker } from '../../csi/src/walker.ts';
 import { runFio } from '../local/fio.ts';
-import { ownSubnet } from '../local/local-cluster.ts';
-import { sayWhy } from '../local/say-why.ts';
 import { waitFor } from '../local/wait-for.ts';
-import { holdersBelow, loopsBelow, mountsBelow, removeWithDevices } from './clean-up.ts';
-import { CsiCluster, type CsiNode } from './csi-cluster.ts';
+import type { CsiNode } from './csi-cluster.ts';
+import { useTwoNodes, type NodeInUse } from './two-nodes.ts';
 
 const MiB = 1024 ** 2;
 const NOTICED_MS_MAX = 10_000;
@@ -24,41 +21,21 @@ const ENDED_MS_MAX = 3_800;
 const RAW: Claim = { name: 'idle', sizeBytes: 512 * MiB, fsType: null };
 const MOUNTED: Claim = { name: 'busy', sizeBytes: 512 * MiB, fsType: 'xfs' };
 
-const folder = mkdtempSync('/tmp/pf-quiet-');
-const cluster = new CsiCluster({ folder, subnet: ownSubnet() });
-const world = await openNodeWorld({ ports: 'libuv', memoryBytes: 4 * MiB });
-const walkers: Walker[] = [];
-let second: CsiNode;
-
-test.before(
-  sayWhy(async () => {
-    await cluster.start();
-    second = await cluster.addNode('node-2');
-    walkers.push(cluster.node.walker(world), second.walker(world, cluster.node.socketPath));
-  }),
-);
-
-test.after(async () => {
-  for (const daemon of [cluster.cluster.conductor, ...cluster.cluster.stores]) daemon.signal('SIGCONT');
-  for (const walker of walkers) walker[Symbol.dispose]();
-  await cluster.stop();
-  removeWithDevices(folder);
-  await world.close();
-});
+const { cluster, world, both, nothingIsLeft } = await useTwoNodes(test, 'quiet');
 
 test('an idle writer and an idle reader learn that their volume was taken away: a condition that says so, and errors', async () => {
-  const [first, other] = [walkers[0]!, walkers[1]!];
+  const [{ walker: first }, { walker: other }] = both();
   const volumeId = await first.create(RAW);
   const written = await first.use(RAW, volumeId);
   const fd = openSync(written.targetPath, 'rs+');
   writeSync(fd, Buffer.alloc(4096, 'x'), 0, 4096, 0);
   closeSync(fd);
   const read = await other.use(RAW, volumeId, { isReadOnly: true });
-  const places: readonly (readonly [CsiNode, Walker, WalkedVolume])[] = [
-    [cluster.node, first, written],
-    [second, other, read],
+  const places: readonly (NodeInUse & { walked: WalkedVolume })[] = [
+    { ...both()[0], walked: written },
+    { ...both()[1], walked: read },
   ];
-  for (const [node, walker, walked] of places) {
+  for (const { node, walker, walked } of places) {
     assert.is(directRead(walked.targetPath), 'read');
     assert.is((await conditionOf(walker, walked)).abnormal, false);
     const takenAt = performance.now();
@@ -75,14 +52,13 @@ test('an idle writer and an idle reader learn that their volume was taken away: 
     assert.match(directRead(walked.targetPath), /Input\/output error/);
     process.stdout.write(`${node.id}: over after ${Math.round(tookMs)} ms without a request\n`);
   }
-  for (const [, walker, walked] of places) await walker.release(walked);
+  for (const { walker, walked } of places) await walker.release(walked);
   await first.delete(volumeId);
   nothingIsLeft();
 });
 
 test('pfnbd ends within its time while conductor and stores are silent, and the next one loses no request', async () => {
-  const walker = walkers[0]!;
-  const { node } = cluster;
+  const [{ node, walker }] = both();
   const { conductor, stores } = cluster.cluster;
   const walked = await walker.use(MOUNTED, await walker.create(MOUNTED));
   const load = runFio({ file: join(walked.targetPath, 'load'), pattern: 'randwrite', size: '64m', depth: 16, seconds: 15 });
@@ -150,10 +126,6 @@ function writesOut(devicePath: string): number {
     .trim()
     .split(/ +/);
   return Number(writes);
-}
-
-function nothingIsLeft(): void {
-  assert.equal([mountsBelow(folder), loopsBelow(folder), holdersBelow(folder)], [[], [], []]);
 }
 
 test.run();

@@ -12,14 +12,30 @@ const TEXT = { type: 'string' } as const;
 if (isMainThread) await main();
 else await work(workerData as { counter: SharedArrayBuffer; last: number });
 
-async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { seed: TEXT, seeds: TEXT, from: TEXT, jobs: TEXT } });
-  const from = Number(values.seed ?? values.from ?? 1);
-  const count = values.seed === undefined ? Number(values.seeds ?? 100) : 1;
-  if (!Number.isSafeInteger(from) || !Number.isSafeInteger(count) || from < 0 || count < 1) {
-    process.stderr.write('cannot run seeds: write --seed N, or --seeds N --from M, with whole numbers\n');
-    process.exit(2);
+interface Wish {
+  readonly from: number;
+  readonly count: number;
+  readonly jobs: number;
+}
+
+/** Ends the process where the words are no wish. */
+function wishOf(words: readonly string[]): Wish {
+  try {
+    const { values } = parseArgs({ args: [...words], options: { seed: TEXT, seeds: TEXT, from: TEXT, jobs: TEXT } });
+    const from = Number(values.seed ?? values.from ?? 1);
+    const count = values.seed === undefined ? Number(values.seeds ?? 100) : 1;
+    const jobs = Number(values.jobs ?? 2);
+    if ([from, count, jobs].every((each) => Number.isSafeInteger(each)) && from >= 0 && count >= 1 && jobs >= 1)
+      return { from, count, jobs };
+  } catch {
+    // A word that it does not know.
   }
+  process.stderr.write('cannot run seeds: write --seed N, or --seeds N --from M, with whole numbers; --jobs N for the threads\n');
+  process.exit(2);
+}
+
+async function main(): Promise<void> {
+  const { from, count, jobs } = wishOf(process.argv.slice(2));
   const counter = new SharedArrayBuffer(4);
   Atomics.store(new Int32Array(counter), 0, from);
   let done = 0;
@@ -34,7 +50,7 @@ async function main(): Promise<void> {
         `${done} of ${count} seeds, ${violations} violations, ${Math.round((Date.now() - startedAt) / 1000)} s\n`,
       );
   };
-  const threads = Math.min(Number(values.jobs ?? 2), availableParallelism(), count);
+  const threads = Math.min(jobs, availableParallelism(), count);
   await Promise.all(Array.from({ length: threads }, () => supervise({ counter, last: from + count - 1 }, take)));
   process.stdout.write(`seeds ${count}, violations ${violations}\n`);
   process.exit(violations === 0 ? 0 : 1);
