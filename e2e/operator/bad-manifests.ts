@@ -197,6 +197,14 @@ export const BAD_MANIFESTS: readonly BadManifest[] = [
     /networks\.client.*should match/,
     /client: .* does not match/,
   ),
+  ...['999.1.1.1/8', '10.0.0.0/33', 'fd00::/129', 'fd00::1::2/64', '1:2:3:4:5:6:7/64', 'abc/5'].map((network) =>
+    cluster(
+      `${network} is no network`,
+      { networks: { replication: network } },
+      /networks\.replication.*should match/,
+      /replication: .* does not match/,
+    ),
+  ),
   cluster('maintenance without an end', { maintenance: {} }, /maintenance\.until: Required value/),
   cluster(
     'maintenance until some day',

@@ -77,8 +77,14 @@ export async function serveGrpc(ports: RpcPorts, options: GrpcServerOptions): Pr
   const calls = new Calls(ports, callsMax, callMsMax);
   for (const { service, handlers } of services) addService(server, calls, service, handlers);
   await ports.sockets.clear(socketPath);
-  await bind(server, socketPath);
-  await ports.sockets.restrict(socketPath);
+  try {
+    await bind(server, socketPath);
+    await ports.sockets.restrict(socketPath);
+  } catch (error) {
+    // It may listen already, on a socket that somebody has removed since.
+    server.forceShutdown();
+    throw error;
+  }
   let stopping: Promise<void> | null = null;
   const stop = (graceMs = STOP_GRACE_MS): Promise<void> => (stopping ??= end(ports, server, calls, graceMs));
   return { socketPath, stop, [Symbol.asyncDispose]: () => stop() };

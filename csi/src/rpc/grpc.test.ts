@@ -271,6 +271,27 @@ test('the socket is for its owner only; a stale one is replaced, a served one is
   assert.match(await messageOf(serveGrpc(ports(), { socketPath: 'csi.sock', services: [] })), /an absolute path/);
 });
 
+test('a server whose socket goes while it is made listens no more: nothing of it keeps the process', async () => {
+  const socketPath = freshPath();
+  const elsewhere = freshPath();
+  const { restrict, ...rest } = openSocketFiles();
+  const goneMeanwhile = {
+    ...rest,
+    async restrict(path: string): Promise<void> {
+      renameSync(path, elsewhere);
+      await restrict(path);
+    },
+  };
+  const ports = { clock: world.clock, log: world.log, sockets: goneMeanwhile };
+  const refused = await serveGrpc(ports, { socketPath, services: [] }).catch((error: unknown) => error);
+  assert.match(String(refused), 'ENOENT');
+  const answer = await new Promise((resolve) => {
+    const socket = createConnection(elsewhere, () => resolve('it listens'));
+    socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code));
+  });
+  assert.is(answer, 'ECONNREFUSED');
+});
+
 test('a folder that is missing is made', async () => {
   const socketPath = join(folder, 'a', 'b', 'csi.sock');
   await serve({ socketPath, services: [] });

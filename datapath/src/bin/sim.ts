@@ -8,8 +8,7 @@ import { SIM_COMMAND, simWishOf, type SimWish } from '../cli/sim-command.ts';
 import { failRunningSeed, runSeed, type RunReport } from '../sim/cluster/cluster-run.ts';
 import { formatReport } from '../sim/cluster/format-report.ts';
 
-/** A run takes about a second; one that takes this long hangs. */
-const HANG_MS = 120_000;
+const HANG_MS = 120_000; // A run takes about a second.
 
 if (isMainThread) await main();
 else await work(workerData as { counter: SharedArrayBuffer; last: number });

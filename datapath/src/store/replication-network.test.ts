@@ -9,13 +9,18 @@ import { StoreRig } from './testing/store-rig.ts';
 const CLIENTS_PORT = 49162;
 const STORES_PORT = 49163;
 
+/** A connection to the first store at this port. */
+function enter(rig: StoreRig, port: number, volumeId: number, token: number, clientId = 99): Promise<ClientSession> {
+  const address = { kind: 'tcp', host: rig.sim.machine('a').address, port } as const;
+  return rig.client.perform((world) =>
+    ClientSession.connect(world, address, { volumeId, clientId, token, depth: 8, silenceLimitMs: 0 }),
+  );
+}
+
 /** Who the first store lets in at this port: "up", or the refusal. */
 async function knock(rig: StoreRig, port: number, volumeId: number, token: number): Promise<string> {
-  const address = { kind: 'tcp', host: rig.sim.machine('a').address, port } as const;
   try {
-    const session = await rig.client.perform((world) =>
-      ClientSession.connect(world, address, { volumeId, clientId: 99, token, depth: 8, silenceLimitMs: 0 }),
-    );
+    const session = await enter(rig, port, volumeId, token);
     await rig.client.perform(() => session.close());
     return 'up';
   } catch (error) {
@@ -49,6 +54,39 @@ test('without a network of their own stores come in where clients do', async () 
   assert.is(rig.conductor.stores.get(1)!.replication_address, null);
   assert.is(await knock(rig, CLIENTS_PORT, 0, CLUSTER_TOKEN), 'up');
   assert.is(await knock(rig, CLIENTS_PORT, VOLUME_ID, VOLUME_TOKEN), 'up');
+  await rig.close();
+});
+
+test('connections at both doors are counted, and those at a door for stores alone too', async () => {
+  const rig = await StoreRig.configured(64, ['IN_SYNC'], { hasReplicationNetwork: true });
+  const counted = async (): Promise<readonly unknown[]> => [
+    await rig.metric(0, 'connections'),
+    rig.stores[0]!.dump()['connections'],
+  ];
+  assert.equal(await counted(), [0, 0]);
+  const store = await enter(rig, STORES_PORT, 0, CLUSTER_TOKEN);
+  assert.equal(await counted(), [1, 1]);
+  const clients = [
+    await enter(rig, CLIENTS_PORT, VOLUME_ID, VOLUME_TOKEN, 1),
+    await enter(rig, CLIENTS_PORT, VOLUME_ID, VOLUME_TOKEN, 2),
+  ];
+  assert.equal(await counted(), [3, 3]);
+  for (const session of [store, ...clients]) await rig.client.perform(() => session.close());
+  await rig.sim.run(() => rig.stores[0]!.dump()['connections'] === 0, { withinMs: 1000 });
+  assert.equal(await counted(), [0, 0]);
+  await rig.close();
+});
+
+test('a store that is closed listens at neither door any more, and whoever was in is out', async () => {
+  const rig = await StoreRig.configured(65, ['IN_SYNC'], { hasReplicationNetwork: true });
+  const inside = [await enter(rig, CLIENTS_PORT, VOLUME_ID, VOLUME_TOKEN), await enter(rig, STORES_PORT, 0, CLUSTER_TOKEN)];
+  await rig.processes[0]!.perform(() => rig.stores[0]!.close());
+  assert.is(rig.processes[0]!.isAlive, true, 'nothing else closes its doors');
+  assert.is(await knock(rig, CLIENTS_PORT, VOLUME_ID, VOLUME_TOKEN), 'CONNECTION_LOST');
+  assert.is(await knock(rig, STORES_PORT, 0, CLUSTER_TOKEN), 'CONNECTION_LOST');
+  await rig.sim.run(() => inside.every((session) => !session.isUp), { withinMs: 1000 });
+  const left = [...rig.processes[0]!.resources].map((resource) => resource.describe());
+  assert.equal(left, []);
   await rig.close();
 });
 

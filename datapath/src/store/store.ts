@@ -17,6 +17,7 @@ import { KIND_LEGACY, KIND_REPLICATION } from '../wire/frame-codec.ts';
 import { DataListener } from '../wire/listener.ts';
 import { STATUS_IO_ERROR } from '../wire/status.ts';
 import { createAdminHandler, describeShard } from './admin.ts';
+import { whileConnected } from './connected-http.ts';
 import { Counters } from './counters.ts';
 import { OBJECT_BYTES } from './disk/layout.ts';
 import { Dispatcher } from './dispatcher.ts';
@@ -42,6 +43,8 @@ export interface StoreOptions {
   readonly dataAddress: string;
   /** Where other stores connect, and nobody else; by default they share the clients' door. Advertised as it is. */
   readonly replicationAddress?: string;
+  /** Says which network for data is lost now, or null: while one is, this store says nothing to the conductor. */
+  readonly lostNetwork?: () => string | null;
   readonly httpAddress: string;
   /** Host name or address that clients and other stores reach; the listening host by default. */
   readonly advertisedHost?: string;
@@ -128,7 +131,10 @@ class StoreService implements Store {
     this.#disks = disks;
     this.incarnation = world.random.uuid();
     this.#peers = new Peers(world);
-    this.#conductor = new ConductorClient(world, options.conductors);
+    const { lostNetwork } = options;
+    const { clock, random } = world;
+    const http = lostNetwork === undefined ? world.http : whileConnected(world.http, lostNetwork);
+    this.#conductor = new ConductorClient({ clock, random, http }, options.conductors);
     this.#replicator = new Replicator({
       world,
       peers: this.#peers,

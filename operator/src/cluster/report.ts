@@ -4,7 +4,7 @@ import { formatHostPort } from '@pureflash/datapath/api';
 import type { StorageClusterStatus } from '../api/v1alpha1/storage-cluster.ts';
 import type { StoreStatus } from '../api/v1alpha1/store.ts';
 import type { ClusterPlan, PlannedCondition, StoreInstance } from '../plan/cluster-plan.ts';
-import type { ClusterView, StoreView } from '../plan/view.ts';
+import { storeAt, type ClusterView, type StoreView } from '../plan/view.ts';
 import { setCondition, type Condition } from '../runtime/conditions.ts';
 import type { Look } from './looks.ts';
 
@@ -63,7 +63,7 @@ export function storeStatus(
   look: Look | null,
   stamp: Stamp,
 ): StoreStatus {
-  const heard = view.control?.stores.find(isStoreOf(instance, before)) ?? null;
+  const heard = storeOf(view, instance, before);
   const address = heard?.dataAddress ?? before?.address;
   const workload = instance === null ? undefined : view.stores.get(instance.node);
   const conditions = [online(view, instance, heard), disksHealthy(heard, before)];
@@ -87,10 +87,9 @@ export function storeStatus(
 }
 
 /** A node that is gone has left the id of its store. */
-function isStoreOf(instance: StoreInstance | null, before: StoreStatus | undefined): (store: StoreView) => boolean {
-  if (instance === null) return (store) => store.uuid === before?.storeUuid;
-  const address = formatHostPort(instance.address, instance.managementPort);
-  return (store) => store.managementAddress === address;
+function storeOf(view: ClusterView, instance: StoreInstance | null, before: StoreStatus | undefined): StoreView | null {
+  if (instance !== null) return storeAt(view.control, formatHostPort(instance.address, instance.managementPort));
+  return view.control?.stores.find((store) => store.uuid === before?.storeUuid) ?? null;
 }
 
 function online(view: ClusterView, instance: StoreInstance | null, heard: StoreView | null): PlannedCondition {

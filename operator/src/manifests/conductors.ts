@@ -2,7 +2,7 @@
 import type { KubeObject } from '../api/objects.ts';
 import type { ConductorInstance, Wanted } from '../plan/cluster-plan.ts';
 import { conductorName, configName, owned, REVISION_ANNOTATION, selectorOf, type ClusterFrame } from './cluster-frame.ts';
-import { CONFIG_FOLDER, daemonPod, TOKEN_FLAG } from './daemon-pod.ts';
+import { CONFIG_FOLDER, daemonPod, listenAddress, TOKEN_FLAG } from './daemon-pod.ts';
 import { claimTemplate, folderVolume } from './folder-volume.ts';
 
 const STATE = 'state';
@@ -39,7 +39,7 @@ export function conductorSet(frame: ClusterFrame, conductors: readonly Wanted<Co
       '--data',
       STATE_FOLDER,
       '--listen',
-      `$(HOST_IP):${instance.port}`,
+      listenAddress(instance.address, instance.port),
       '--cluster',
       frame.name,
     ],

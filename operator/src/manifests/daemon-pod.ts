@@ -8,6 +8,11 @@ export const TOKEN_FOLDER = '/etc/pureflash-token';
 /** What every daemon is started with. */
 export const TOKEN_FLAG = ['--token-file', `${TOKEN_FOLDER}/token`] as const;
 
+/** Where a daemon listens on its node, whose address the pod is told: "HOST:PORT", of IPv6 "[HOST]:PORT". */
+export function listenAddress(nodeAddress: string, port: number): string {
+  return `${nodeAddress.includes(':') ? '[$(HOST_IP)]' : '$(HOST_IP)'}:${port}`;
+}
+
 const HOST_IP = { name: 'HOST_IP', valueFrom: { fieldRef: { fieldPath: 'status.hostIP' } } };
 
 interface ContainerParts {

@@ -15,7 +15,7 @@ import {
   storesName,
   type ClusterFrame,
 } from './cluster-frame.ts';
-import { CONFIG_FOLDER, daemonPod, TOKEN_FLAG } from './daemon-pod.ts';
+import { CONFIG_FOLDER, daemonPod, listenAddress, TOKEN_FLAG } from './daemon-pod.ts';
 
 export function storeSet(frame: ClusterFrame, { instance, revision }: Wanted<StoreInstance>): KubeObject {
   const { spec, hash } = frame;
@@ -68,9 +68,9 @@ function argumentsOf(instance: StoreInstance): readonly string[] {
     '--host',
     instance.failureDomain,
     '--data',
-    `$(HOST_IP):${instance.dataPort}`,
+    listenAddress(instance.address, instance.dataPort),
     '--http',
-    `$(HOST_IP):${instance.managementPort}`,
+    listenAddress(instance.address, instance.managementPort),
     ...(instance.clientNetwork === undefined ? [] : ['--client-network', instance.clientNetwork]),
     ...(instance.replicationNetwork === undefined ? [] : ['--replication-network', instance.replicationNetwork]),
     ...instance.conductors.flatMap((address) => ['--conductor', address]),

@@ -67,7 +67,7 @@ export interface WantedServers {
 export interface DatapathInstance {
   readonly image: string;
   readonly conductors: readonly string[];
-  readonly mapper: 'auto' | 'nbd' | 'fuse';
+  readonly mapper: 'auto' | 'nbd' | 'ublk' | 'fuse';
   readonly resources: object | null;
 }
 

@@ -149,12 +149,32 @@ test('an upgrade pauses, with a reason, while a volume misses a replica or a sto
   assert.is(condition(silent, 'UpToDate').reason, 'NoConductor');
   const view = upgrading();
   const down = new Map(view.stores).set('n2', { ...view.stores.get('n2')!, isReady: false });
-  const first = plan({ ...view, stores: down, control: controlOf([1, 2, 3], { degraded: ['v1'], degradedCount: 1 }) });
+  const control = controlOf([1, 2, 3], { degraded: ['v1'], degradedCount: 1 });
+  const heard = plan({ ...view, stores: down, control });
+  assert.equal(changing(heard), [], 'a pod that is not ready may hold the only replicas in sync');
+  assert.is(condition(heard, 'UpToDate').reason, 'StoresMissing');
+  const isOnline = (id: number): boolean => id !== 2;
+  const silentOnes = control.stores.map((store) => ({ ...store, isOnline: isOnline(store.id) }));
+  const first = plan({ ...view, stores: down, control: { ...control, stores: silentOnes } });
   assert.equal(changing(first), ['n2'], 'the one that is down anyway goes first');
   down.set('n3', { ...view.stores.get('n3')!, isReady: false });
   const second = plan({ ...view, stores: down });
   assert.equal(changing(second), []);
   assert.is(condition(second, 'UpToDate').reason, 'StoresMissing');
+});
+
+test('of two stores at one address the one that is heard counts, else the later one', () => {
+  const control = controlOf([1, 2, 3]);
+  const again = { ...control.stores[0]!, id: 4, uuid: 's4' };
+  const silent = (...ids: number[]) =>
+    plan({
+      ...standing(),
+      control: {
+        ...control,
+        stores: [...control.stores, again].map((store) => ({ ...store, isOnline: !ids.includes(store.id) })),
+      },
+    }).counts.storesReady;
+  assert.equal([silent(1), silent(4), silent(1, 4)], [3, 3, 2]);
 });
 
 test('a store that never started may be put right at any time, and holds nobody up', () => {
@@ -183,6 +203,27 @@ test('an older image is refused, and nothing is touched', () => {
   assert.is(made.phase, 'Refused');
   assert.equal([condition(made, 'Accepted').reason, condition(made, 'Ready').status], ['DowngradeRefused', 'False']);
   assert.is(plan({ ...standing(), spec: specOf({ image: 'localhost/pureflash:1.2.9' }) }).action, 'run');
+});
+
+test('an image older than any store is refused although the conductor is as old: the newest has written disks', () => {
+  const view = standing();
+  const runs = (conductor: string, stores: readonly string[]): ClusterView => {
+    const control = controlOf([1, 2, 3], { version: conductor });
+    const versioned = control.stores.map((store, index) => ({ ...store, version: stores[index]! }));
+    return { ...view, control: { ...control, stores: versioned } };
+  };
+  const asking = (conductor: string, stores: readonly string[], version: string): ClusterPlan =>
+    plan({ ...runs(conductor, stores), spec: specOf({ image: `localhost/pureflash:${version}` }) });
+  for (const conductor of ['1.2.0', '1.1.0']) {
+    const made = asking(conductor, ['1.2.0', '1.2.0', '1.3.1'], '1.2.0');
+    assert.equal([made.action, made.phase, condition(made, 'Accepted').reason], ['keep', 'Refused', 'DowngradeRefused']);
+    assert.is(
+      condition(made, 'Accepted').message,
+      'image localhost/pureflash:1.2.0 is older than 1.3.1, which has written the disks; take an image of at least 1.3.1',
+    );
+  }
+  assert.is(asking('1.2.0', ['1.2.0', '1.2.0', '1.3.1'], '1.3.0').action, 'run', 'a patch keeps the formats');
+  assert.is(asking('1.2.0', ['1.2.0', '1.1.0', '1.2.0'], '1.2.0').action, 'run', 'stores that are older come along');
 });
 
 test('what this version does not have is refused by name', () => {

@@ -13,7 +13,7 @@ import { conductorRevision, storeRevision, type Hash } from './revision.ts';
 import { isInMaintenance, rolloutOf, type Rollout } from './rollout.ts';
 import { placeServers, type ServerPlacement } from './servers.ts';
 import { placeStores, type StorePlacement } from './stores.ts';
-import type { ClusterView } from './view.ts';
+import { storeAt, type ClusterView } from './view.ts';
 
 /** While something is under way and no watch would tell of its end: what the conductor says is asked for again. */
 const LOOK_SOON_MS = 2_000;
@@ -104,7 +104,7 @@ function onlineStores(view: ClusterView, wanted: readonly Wanted<StoreInstance>[
     .filter(({ instance }) => view.stores.has(instance.node))
     .map(({ instance }) => {
       const address = formatHostPort(instance.address, instance.managementPort);
-      const heard = view.control?.stores.find((store) => store.managementAddress === address);
+      const heard = storeAt(view.control, address);
       return {
         node: instance.node,
         domain: instance.failureDomain,

@@ -1,6 +1,6 @@
 // Whose turn it is to change when daemons have to be restarted: conductors first, then the stores of one failure domain after the other,
 // each only while nothing else is missing. Pure; made anew in each round from what is, so it can be left at any moment.
-import type { ClusterView } from './view.ts';
+import { storeAt, type ClusterView } from './view.ts';
 
 export interface StoreTurn {
   readonly node: string;
@@ -46,8 +46,7 @@ export function isInMaintenance(view: ClusterView): boolean {
 /** A domain in which something is down already goes on; else the first one by name. */
 function nextDomain(view: ClusterView, turns: readonly StoreTurn[], outdated: readonly StoreTurn[]): string {
   const domains = [...new Set(outdated.map((turn) => turn.domain))].sort();
-  const isOpen = (domain: string): boolean => turns.some((turn) => turn.domain === domain && !isUp(view, turn.node));
-  return domains.find(isOpen) ?? domains[0]!;
+  return domains.find((domain) => isOpenAnyway(view, turns, domain)) ?? domains[0]!;
 }
 
 /** What would be missing at the same time. */
@@ -63,19 +62,29 @@ function harmOf(view: ClusterView, turns: readonly StoreTurn[], domain: string):
     const names = missing.map((turn) => turn.node).join(', ');
     return { reason: 'StoresMissing', message: `the stores of ${domain} stay as they are while those on ${names} are not ready` };
   }
-  const isOpenAnyway = turns.some((turn) => turn.domain === domain && !isUp(view, turn.node));
-  if (control.degradedCount === 0 || isOpenAnyway) return null;
+  if (control.degradedCount === 0 || isOpenAnyway(view, turns, domain)) return null;
   return {
     reason: 'NotRedundant',
     message: `${control.degradedCount} volumes miss a replica (${control.degraded.join(', ')}); the stores of ${domain} stay as they are until all are whole`,
   };
 }
 
+/**
+ * One of its stores serves nobody, whatever is done to it. A pod that is merely not ready (a failed disk among several, a slow probe) may hold the
+ * only replicas in sync of a volume: what counts is whether the conductor hears it.
+ */
+function isOpenAnyway(view: ClusterView, turns: readonly StoreTurn[], domain: string): boolean {
+  return turns.some(
+    (turn) =>
+      turn.domain === domain && !isUp(view, turn.node) && storeAt(view.control, turn.managementAddress)?.isOnline !== true,
+  );
+}
+
 /** A store that no conductor has ever heard of holds nothing: what kept it from starting may be put right at any time. */
 function mayHoldData({ stores, storeUuids, control }: ClusterView, turn: StoreTurn): boolean {
   if (!stores.has(turn.node)) return false;
   if (stores.get(turn.node)!.isReady || control === null || storeUuids.has(turn.node)) return true;
-  return control.stores.some((store) => store.managementAddress === turn.managementAddress);
+  return storeAt(control, turn.managementAddress) !== null;
 }
 
 function isUp(view: ClusterView, node: string): boolean {

@@ -77,6 +77,15 @@ export interface StoreView {
   }[];
 }
 
+/**
+ * The store that conductors know at this management address. A disk that was replaced, or a node that took over another's address, leaves
+ * an older one behind, which nobody hears any more.
+ */
+export function storeAt(control: ControlView | null, managementAddress: string): StoreView | null {
+  const there = (control?.stores ?? []).filter((store) => store.managementAddress === managementAddress);
+  return there.find((store) => store.isOnline) ?? there.toSorted((a, b) => b.id - a.id)[0] ?? null;
+}
+
 /** What the conductors say. */
 export interface ControlView {
   readonly clusterUuid: string;

@@ -177,7 +177,8 @@ export function decodeState(bytes: Uint8Array): ClusterState {
     nextStoreId: stored.nextStoreId,
     nextVolumeSequence: stored.nextVolumeSequence,
     lastAttachment: stored.lastAttachment ?? stored.volumes.length,
-    stores: new Map(stored.stores.map((store) => [store.id, store])),
+    // Where stores had no network of their own nothing was said of one.
+    stores: new Map(stored.stores.map((store) => [store.id, { ...store, replicationAddress: store.replicationAddress ?? null }])),
     volumes: new Map(stored.volumes.map((volume, index) => [volume.id, upgraded(volume, index + 1)])),
     deletions: new Map(stored.deletions.map((deletion) => [deletion.volumeId, deletion])),
     nodes: new Map((stored.nodes ?? []).map((node) => [node.name, node])),

@@ -1,7 +1,8 @@
 // The conductor's commands: what is written to the log, and all that ever changes the cluster's state.
 // A command carries every choice that was made (tokens, placement), so that applying it needs no randomness and no clock.
 // History of the encoding (JSON): version 1. Since then only added to: resize_volume, put_node, remove_node, attach_volume, release_volume,
-// end_attachment, release_reader, raise_epoch's client, takenFrom and attachment, attach_volume's isShared, delete_volume's force. Records without them mean what they always meant.
+// end_attachment, release_reader, raise_epoch's client, takenFrom and attachment, attach_volume's isShared, delete_volume's force, a store's
+// replicationAddress. Records without them mean what they always meant.
 import { PfError } from '../../base/errors.ts';
 import {
   attachmentField,

@@ -13,6 +13,8 @@ export interface FakeStoreOptions {
   readonly number: number;
   readonly host: string;
   readonly address: string;
+  /** Where it tells other stores to come; null: where clients come. Default null. */
+  readonly replicationAddress?: string | null;
   readonly conductor: string;
 }
 
@@ -33,6 +35,8 @@ export class FakeStore {
   /** Configurations are answered, but not taken, as while a promise to another primary runs. */
   isHoldingBack = false;
   diskStatus: 'OK' | 'ERROR' = 'OK';
+  /** As the next heartbeat tells it. */
+  replicationAddress: string | null;
   readonly #world: World;
   readonly #options: FakeStoreOptions;
   readonly client: ConductorClient;
@@ -41,6 +45,7 @@ export class FakeStore {
     this.#world = world;
     this.#options = options;
     this.incarnation = world.random.uuid();
+    this.replicationAddress = options.replicationAddress ?? null;
     this.client = new ConductorClient(world, [options.conductor]);
   }
 
@@ -97,7 +102,7 @@ export class FakeStore {
       incarnation: this.incarnation,
       host,
       data_address: `${address}:49162`,
-      replication_address: null,
+      replication_address: this.replicationAddress,
       http_address: `${address}:49181`,
       disks: [disk],
       version: 'fake',

@@ -48,11 +48,12 @@ export class SimCluster {
     await this.sim.settle(this.conductorProcess.started);
   }
 
-  async startStore(number: number): Promise<FakeStore> {
+  async startStore(number: number, replicationAddress: string | null = null): Promise<FakeStore> {
     const host = this.sim.machine(`store${number}`);
     const conductor = `${this.sim.machine('conductor').address}:49180`;
     const process = host.startProcess('pfstore', async (world) => {
-      this.stores.set(number, await FakeStore.start(world, { number, host: `host${number}`, address: host.address, conductor }));
+      const options = { number, host: `host${number}`, address: host.address, replicationAddress, conductor };
+      this.stores.set(number, await FakeStore.start(world, options));
     });
     this.storeProcesses.set(number, process);
     await this.sim.settle(process.started);

@@ -64,6 +64,27 @@ test('a primary that is cut off from its secondaries and the conductor, but not 
   });
 });
 
+test('a primary that has lost a network for data keeps silent, so another one serves, and the healthy replicas stay in sync', async () => {
+  await tell({ seed: 1024, hasReplicationNetwork: true }, async ({ cluster, writer, pass }) => {
+    const old = await cluster.primaryOf('story', 0);
+    writer.run(8);
+    await pass(500);
+    // Nobody reaches it by any network for data; management it still has.
+    const others = cluster.stores.map((node) => node.host).filter((host) => host !== old.host);
+    cluster.sim.network.partition([old.host], [...others, writer.process.host]);
+    cluster.withoutNetwork.add(old.host.name);
+    const before = writer.requestCount;
+    await pass(4_000);
+    const shard = await cluster.shard('story', 0);
+    const states = shard.replicas.map((replica) => [cluster.storeById(replica.store_id).host.name, replica.status] as const);
+    for (const [name, status] of states) assert.is(status === 'IN_SYNC', name !== old.host.name, `${name} is ${status}`);
+    assert.ok(writer.requestCount > before + 20, `${writer.requestCount - before} requests afterwards`);
+    assert.is(writer.failureCount, 0);
+    cluster.heal();
+    await pass(1_500);
+  });
+});
+
 test('everything loses power at once under writes: what was acknowledged is there afterwards', async () => {
   await tell({ seed: 1004, sizeBytes: 64 * MiB + 20 * KiB, load: { depth: 16 } }, async ({ cluster, writer, pass }) => {
     writer.run(16);

@@ -42,6 +42,8 @@ export class SimCluster {
   readonly stores: readonly ClusterNode<Store>[];
   /** What clients connect to. */
   readonly conductors: readonly string[];
+  /** Names of stores' machines that have lost a network for data, and know it. */
+  readonly withoutNetwork = new Set<string>();
   readonly #admin: SimProcess;
   #volumeTags = 0;
 
@@ -115,6 +117,7 @@ export class SimCluster {
   heal(): void {
     const { network, hosts } = this.sim;
     network.healAll();
+    this.withoutNetwork.clear();
     Object.assign(network.faults, { resetChance: 0, connectFailChance: 0, requestLostChance: 0, answerLostChance: 0 });
     for (const host of hosts.values()) {
       for (const disk of host.disks.values()) {
@@ -194,6 +197,7 @@ export class SimCluster {
         httpAddress: `${host.address}:${STORE_HTTP_PORT}`,
         conductors: this.conductors,
         format: 'blank-only',
+        lostNetwork: () => (this.withoutNetwork.has(name) ? 'its network is lost' : null),
       }),
     );
   }

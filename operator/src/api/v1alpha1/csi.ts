@@ -35,7 +35,7 @@ export const csi = object('The CSI driver csi.pureflash.io. One StorageCluster o
 export const nodeDatapath = object(
   "pfnbd, which makes volumes block devices of a node. A node's runs on with the old image until its pod is deleted.",
   {
-    mapper: defaulted(oneOf('How devices are made: auto takes what the kernel has.', ['auto', 'nbd', 'fuse']), 'auto'),
+    mapper: defaulted(oneOf('How devices are made: auto takes what the kernel has.', ['auto', 'nbd', 'ublk', 'fuse']), 'auto'),
     resources,
   },
 );

@@ -32,13 +32,22 @@ import {
 } from './parts.ts';
 
 /** What spec.deletion.confirmation has to say before a cluster with volumes goes. */
+const BYTE = '(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])';
+const IPV4_NETWORK = `(${BYTE}\\.){3}${BYTE}/(3[0-2]|[12]?[0-9])`;
+const GROUP = '[0-9a-fA-F]{1,4}';
+/** All eight groups, or "::" in the place of some: with as many before it as there may be after it. */
+const IPV6 = [
+  `(${GROUP}:){7}${GROUP}`,
+  `(${GROUP}:){1,7}:`,
+  ...[6, 5, 4, 3, 2, 1].map((before) => `(${GROUP}:){1,${before}}(:${GROUP}){1,${7 - before}}`),
+  `:(:${GROUP}){1,7}`,
+  '::',
+].join('|');
+const IPV6_NETWORK = `(${IPV6})/(12[0-8]|1[01][0-9]|[1-9]?[0-9])`;
+
 export const DELETION_PHRASE = 'yes-destroy-all-volumes';
 
-const cidr = (description: string) =>
-  string(description, {
-    pattern: '^([0-9]{1,3}\\.){3}[0-9]{1,3}/([0-9]|[12][0-9]|3[0-2])$|^[0-9a-fA-F:]+/[0-9]{1,3}$',
-    maxLength: 50,
-  });
+const cidr = (description: string) => string(description, { pattern: `^(${IPV4_NETWORK}|${IPV6_NETWORK})$`, maxLength: 50 });
 
 const port = (description: string, fallback: number) => defaulted(integer(description, { minimum: 1, maximum: 65535 }), fallback);
 

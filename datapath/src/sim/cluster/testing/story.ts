@@ -16,6 +16,7 @@ export interface StoryShape {
   readonly diskBytes?: number;
   readonly latencyMs?: number;
   readonly timerLatenessMs?: number;
+  readonly hasReplicationNetwork?: boolean;
   readonly load?: Partial<LoadShape>;
 }
 
