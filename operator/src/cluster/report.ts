@@ -94,7 +94,8 @@ function storeOf(view: ClusterView, instance: StoreInstance | null, before: Stor
 
 function online(view: ClusterView, instance: StoreInstance | null, heard: StoreView | null): PlannedCondition {
   const type = 'Online';
-  if (instance === null) return { type, status: 'False', reason: 'NoDisk', message: 'no disk has been chosen' };
+  // One that serves goes on serving while its node's devices are looked at again.
+  if (instance === null && heard === null) return { type, status: 'False', reason: 'NoDisk', message: 'no disk has been chosen' };
   if (view.control === null) return { type, status: 'Unknown', reason: 'NoAnswer', message: 'no conductor answers' };
   if (heard === null) return { type, status: 'False', reason: 'Starting', message: 'the conductor has not heard of it yet' };
   if (!heard.isOnline) return { type, status: 'False', reason: 'Silent', message: 'the conductor does not hear it any more' };
