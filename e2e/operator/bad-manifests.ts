@@ -20,7 +20,11 @@ export interface BadManifest {
 const FILE = { path: '/var/lib/pureflash/disk-1.img', size: '8Gi' };
 
 export const GOOD: Readonly<Record<BadManifest['kind'], JsonObject>> = {
-  StorageCluster: { image: 'localhost/pureflash:1.0.0', stores: { devices: { files: [FILE] } } },
+  StorageCluster: {
+    image: 'localhost/pureflash:1.0.0',
+    stores: { devices: { files: [FILE] } },
+    networks: { client: '10.1.0.0/16', replication: 'fd00:1::/64' },
+  },
   Volume: { clusterName: 'demo', size: '1Gi' },
 };
 
@@ -238,7 +242,7 @@ export const BAD_MANIFESTS: readonly BadManifest[] = [
     { storageClasses: [{ name: 'a', replicas: 4 }] },
     /spec\.storageClasses\[0\]\.replicas.*should be less than or equal to 3/,
   ),
-  cluster('an unknown mapper', { nodeDatapath: { mapper: 'ublk' } }, /spec\.nodeDatapath\.mapper: Unsupported value: "ublk"/),
+  cluster('an unknown mapper', { nodeDatapath: { mapper: 'iscsi' } }, /spec\.nodeDatapath\.mapper: Unsupported value: "iscsi"/),
   cluster('three CSI controllers', { csi: { controllers: 3 } }, /spec\.csi\.controllers.*should be less than or equal to 2/),
   cluster('other ports later', { ports: { conductor: 5000 } }, /ports cannot be changed after creation/, undefined, true),
   cluster(
