@@ -32,7 +32,7 @@ export async function bundle(component: Component, folder = join(ROOT, 'build/im
     },
   });
   copyFileSync(realpathSync(process.execPath), join(folder, 'node'));
-  for (const native of ['pureflash.node', 'pureflash-holder']) {
+  for (const native of ['pureflash.node', 'pureflash-holder', 'pureflash-ublk']) {
     const built = join(ROOT, 'datapath/build', native);
     if (component.hasAddon && existsSync(built)) copyFileSync(built, join(folder, native));
   }

@@ -14,9 +14,11 @@ const compiler = process.env.CC ?? 'cc';
 const sources = readdirSync(folder)
   .filter((name) => /\.[ch]$/.test(name))
   .sort();
-// A program of its own, beside the addon: holds a descriptor while its server is dead.
-const holderSource = join('holder', 'holder.c');
-const holderOutput = join(folder, '..', 'build', 'pureflash-holder');
+// Programs of their own, beside the addon: one holds a descriptor while its server is dead, one does ublk's control commands.
+const programs = [
+  { source: join('holder', 'holder.c'), output: join(folder, '..', 'build', 'pureflash-holder') },
+  { source: join('ublk-control', 'ublk-control.c'), output: join(folder, '..', 'build', 'pureflash-ublk') },
+];
 const flags = [
   '-std=gnu11',
   '-O2',
@@ -34,16 +36,18 @@ process.exitCode = main();
 
 function main() {
   const stamp = describeInputs();
-  const isCurrent =
-    existsSync(output) && existsSync(holderOutput) && existsSync(stampPath) && readFileSync(stampPath, 'utf8') === stamp;
+  const areThere = existsSync(output) && programs.every((program) => existsSync(program.output));
+  const isCurrent = areThere && existsSync(stampPath) && readFileSync(stampPath, 'utf8') === stamp;
   if (isCurrent && !process.argv.includes('--force')) return 0;
   const headers = findHeaders();
   if (headers === null) return fail('the headers of Node are missing: run npm ci, which installs them with the node package');
   mkdirSync(dirname(output), { recursive: true });
   const cFiles = sources.filter((name) => name.endsWith('.c')).map((name) => join(folder, name));
   const status =
-    compile(['-O2', '-Wall', '-Wextra', join(folder, holderSource)], holderOutput) ||
-    compile([...flags, '-I', headers, ...cFiles], output);
+    programs.reduce(
+      (failed, { source, output: file }) => failed || compile(['-O2', '-Wall', '-Wextra', join(folder, source)], file),
+      0,
+    ) || compile([...flags, '-I', headers, ...cFiles], output);
   if (status !== 0) return status;
   writeFileSync(stampPath, stamp);
   console.log(`native addon built: ${output}`);
@@ -62,7 +66,8 @@ function compile(inputs, file) {
 
 function describeInputs() {
   const hash = createHash('sha256').update([process.version, process.arch, compiler, ...flags].join(' '));
-  for (const name of [...sources, holderSource]) hash.update(name).update(readFileSync(join(folder, name)));
+  for (const name of [...sources, ...programs.map(({ source }) => source)])
+    hash.update(name).update(readFileSync(join(folder, name)));
   return hash.digest('hex');
 }
 

@@ -20,7 +20,7 @@ bool pf_set(napi_env env, napi_value object, const char *name, napi_value value)
 NAPI_MODULE_INIT() {
   if (!pf_register_ring(env, exports) || !pf_register_memory(env, exports) || !pf_register_sockets(env, exports) ||
       !pf_register_errands(env, exports) || !pf_register_netlink_groups(env, exports) || !pf_register_fuse(env, exports) ||
-      !pf_register_memory_guard(env, exports)) {
+      !pf_register_memory_guard(env, exports) || !pf_register_ublk(env, exports)) {
     napi_throw_error(env, NULL, "the native addon could not register its functions");
     return NULL;
   }

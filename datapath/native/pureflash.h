@@ -28,6 +28,7 @@ bool pf_register_errands(napi_env env, napi_value exports);
 bool pf_register_netlink_groups(napi_env env, napi_value exports);
 bool pf_register_fuse(napi_env env, napi_value exports);
 bool pf_register_memory_guard(napi_env env, napi_value exports);
+bool pf_register_ublk(napi_env env, napi_value exports);
 
 // True where the processor has CRC32C instructions; pf_crc32c must not be called otherwise.
 bool pf_crc32c_init(void);

@@ -2,6 +2,7 @@
 //   root        user 0                      native     the built addon
 //   io_uring    the kernel lets us use it   /dev/fuse  any absolute path: it must exist
 //   libnbd-python  Debian's nbd module      kube, csi-sanity, csi-sidecars   these, or a Go to build them (program-sets.ts)
+//   ublk-guest     a Linux with ublk to boot so, or what builds one (program-sets.ts)
 //   guest       a Linux to boot as a process (e2e/vm), or Debian's package lists to get it from
 //   any other word: a command on the path
 import { spawnSync } from 'node:child_process';

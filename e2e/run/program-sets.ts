@@ -1,8 +1,9 @@
-// Programs that are built with Go before the first test file that needs them: a word of its `// needs:` line each. Called by needs.ts,
+// Programs that are built, most of them with Go, before the first test file that needs them: a word of its `// needs:` line each. Called by needs.ts,
 // test-plan.ts and run-tests.ts.
 import { canHaveSidecars } from '../csi/sidecars.ts';
 import { canHaveBinaries } from '../kube/binaries.ts';
 import { canHaveSanityPrograms } from '../sanity/programs.ts';
+import { canHaveUblkKernel } from '../vm/ublk-kernel.ts';
 
 export interface ProgramSet {
   /** "WHAT could not be built". */
@@ -33,5 +34,11 @@ export const PROGRAM_SETS: Readonly<Record<string, ProgramSet>> = {
     script: 'e2e/csi/build-sidecars.ts',
     need: 'csi-sidecars (Go 1.26 to build them)',
     canHave: canHaveSidecars,
+  },
+  'ublk-guest': {
+    what: 'the kernel with ublk',
+    script: 'e2e/vm/build-ublk-kernel.ts',
+    need: "ublk-guest (a C compiler, make, xz and Debian's package lists, to build a kernel)",
+    canHave: canHaveUblkKernel,
   },
 };

@@ -39,7 +39,7 @@ $b mkdir -p $root/dev/shm
 for folder in dev/shm tmp run; do $b mount -t tmpfs memory $root/$folder; done
 $b mkdir $root/run/job
 $b mount -t hostfs -o "$JOB" none $root/run/job
-$b ip link set lo up
+$b ip link set lo up 2>/dev/null
 cd $root
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TMPDIR=/tmp $b chroot $root /bin/sh /run/job/command
 echo $? >$root/run/job/status

@@ -1,15 +1,17 @@
-// Runs a command in a virtual machine whose files are this machine's, read-only under a layer in memory, and whose kernel is Debian's User
-// Mode Linux. The guest has one processor, its own sockets and block devices, and ends with the command or at its deadline; nothing of
+// Runs a command in a virtual machine whose files are this machine's, read-only under a layer in memory, and whose kernel is a User
+// Mode Linux, Debian's unless told. The guest has one processor, its own sockets and block devices, and ends with the command or at its deadline; nothing of
 // it stays. Not for production kernels' speed: system calls cost more there.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { chmodSync, copyFileSync, existsSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { linuxPackage } from './linux-package.ts';
+import { linuxPackage, type LinuxPackage } from './linux-package.ts';
 
 export interface GuestJob {
   /** Lines for the guest's /bin/sh, which runs them as root. */
   readonly script: string;
+  /** Default: Debian's own. One without a folder of modules has what it needs built in. */
+  readonly linux?: LinuxPackage;
   /** Kernel modules, "name" or "name:argument=value". Default: none but what the root file system needs. */
   readonly modules?: readonly string[];
   readonly memoryMiB?: number;
@@ -49,7 +51,8 @@ export async function runInGuest(job: GuestJob): Promise<GuestResult> {
 }
 
 function runKernel(job: GuestJob, folder: string): Promise<{ output: string; isOverdue: boolean }> {
-  const { kernel, busybox, modulesFolder } = linuxPackage();
+  const { kernel, busybox, modulesFolder } = job.linux ?? linuxPackage();
+  const modules = modulesFolder === '' ? [] : ['overlay', ...(job.modules ?? [])];
   const args = [
     `mem=${job.memoryMiB ?? 768}M`,
     ...[
@@ -67,7 +70,7 @@ function runKernel(job: GuestJob, folder: string): Promise<{ output: string; isO
     `BUSYBOX=${busybox}`,
     `JOB=${folder}`,
     `MODULES_FOLDER=${modulesFolder}`,
-    `MODULES=${['overlay', ...(job.modules ?? [])].join(',')}`,
+    `MODULES=${modules.join(',')}`,
   ];
   return new Promise((resolve, reject) => {
     // The guest is several processes, in a group of their own; its memory is a file without a name.

@@ -3,6 +3,8 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Http, HttpHandler } from '../world/http.ts';
 import type { World } from '../world/world.ts';
+import { silentLogger } from '../world/log.ts';
+import { openNodeWorld } from '../world/node/node-world.ts';
 import { withToken, withTokenSent } from './api-token.ts';
 import { parseToken } from './token-text.ts';
 
@@ -62,6 +64,15 @@ test('a token file holds one line of 16 to 512 printable characters', () => {
   ]) {
     assert.throws(() => parseToken(text, '/etc/token'), /cannot use the token in \/etc\/token: 16 to 512 printable characters/);
   }
+});
+
+test('what a machine can do, a world with a token can do, too', async () => {
+  const world = await openNodeWorld({ log: silentLogger, memoryBytes: 4 * 1024 * 1024 });
+  const guarded = withToken(world, 'secret') as unknown as Readonly<Record<string, unknown>>;
+  for (const [name, port] of Object.entries(world)) {
+    if (port !== undefined) assert.ok(guarded[name] !== undefined, `${name} is lost`);
+  }
+  await world.close();
 });
 
 test.run();

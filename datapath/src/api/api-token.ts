@@ -21,11 +21,12 @@ export function withTokenSent(http: Http, token: string): Http {
 /** The same world, whose HTTP carries the token and wants it. */
 export function withToken(world: World, token: string): World {
   const { ports, clock, turn, random, memory, disks, network, files, processes, log } = world;
-  const { kernel, fuse, loopDevices } = world;
+  const { kernel, fuse, loopDevices, ublk } = world;
   const ofMachine = {
     ...(kernel === undefined ? {} : { kernel }),
     ...(fuse === undefined ? {} : { fuse }),
     ...(loopDevices === undefined ? {} : { loopDevices }),
+    ...(ublk === undefined ? {} : { ublk }),
   };
   const sha256 = (bytes: Uint8Array): string => world.sha256(bytes);
   const http: Http = {

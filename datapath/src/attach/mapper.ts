@@ -1,5 +1,5 @@
 // A mapper makes a kernel block device out of a BlockDevice. pfnbd has one for each way that the kernel knows (nbd over netlink, FUSE
-// with a loop device); which one a node uses shows nowhere but in its own list.
+// with a loop device, ublk); which one a node uses shows nowhere but in its own list.
 //
 //   map() --> mapped --unmap()--> gone
 //              |  ^
@@ -36,7 +36,7 @@ export interface Mapping {
 }
 
 export interface Mapper {
-  /** "nbd", "fuse": for lists and flags. */
+  /** "nbd", "ublk", "fuse": for lists and flags. */
   readonly kind: string;
   /** Null when this machine can do it; else what is missing, in words for its administrator. */
   unavailable(): Promise<string | null>;

@@ -6,6 +6,7 @@ import { FuseMapper } from '../attach/fuse/fuse-mapper.ts';
 import type { Mapper } from '../attach/mapper.ts';
 import { PFNBD } from '../attach/model.ts';
 import { NbdMapper } from '../attach/nbd/nbd-mapper.ts';
+import { UblkMapper } from '../attach/ublk/ublk-mapper.ts';
 import { ConductorClient } from '../api/conductor-client.ts';
 import { PUREFLASH_VERSION } from '../base/version.ts';
 import { conductorAddresses } from '../cli/conductor-flag.ts';
@@ -61,12 +62,13 @@ await runDaemon(PFNBD_COMMAND, async ({ flags }, log) => {
   };
 });
 
-/** The kernel's own NBD client where there is one, else FUSE with a loop device. */
+/** The kernel's own NBD client where there is one, else its ublk, else FUSE with a loop device. */
 async function openMappers(world: World, runFolder: string, kind: string): Promise<Mapper[]> {
   const wants = (name: string): boolean => kind === 'auto' || kind === name;
   const mappers: Mapper[] = [];
   if (wants('nbd') && world.kernel !== undefined)
     mappers.push(await NbdMapper.open(world, { folder: `${runFolder}/nbd`, handOverTimeoutMs: HAND_OVER_MS }));
+  if (wants('ublk')) mappers.push(await UblkMapper.open(world, { folder: `${runFolder}/ublk`, drainMs: HAND_OVER_MS }));
   if (wants('fuse')) mappers.push(new FuseMapper(world, { folder: `${runFolder}/fuse`, drainMs: HAND_OVER_MS }));
   return mappers;
 }

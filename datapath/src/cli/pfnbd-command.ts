@@ -5,7 +5,7 @@ import { DAEMON_FLAGS } from './daemon-flags.ts';
 import type { CommandSpec } from './flag-spec.ts';
 import { CLIENT_TOKEN_FILE_FLAG } from './token-flag.ts';
 
-export const MAPPER_KINDS = ['auto', 'nbd', 'fuse'] as const;
+export const MAPPER_KINDS = ['auto', 'nbd', 'ublk', 'fuse'] as const;
 
 export const PFNBD_COMMAND = {
   name: 'pfnbd',

@@ -12,6 +12,7 @@ export type { IoMemory } from './memory.ts';
 export type * from './network.ts';
 export type * from './processes.ts';
 export type * from './random.ts';
+export type * from './ublk.ts';
 export type { World } from './world.ts';
 export { jsonLogger } from './node/console-log.ts';
 export { openNodeWorld, type NodeWorldOptions } from './node/node-world.ts';

@@ -12,6 +12,7 @@ import type { IoMemory } from './memory.ts';
 import type { Network } from './network.ts';
 import type { Processes } from './processes.ts';
 import type { Random } from './random.ts';
+import type { Ublk } from './ublk.ts';
 
 export interface World {
   /** Which side drives sockets and disks: "io_uring", "libuv" or "simulated". */
@@ -30,6 +31,8 @@ export interface World {
   /** Absent where there is no kernel, or no native addon to talk to it. */
   readonly fuse?: Fuse;
   readonly loopDevices?: LoopDevices;
+  /** Only with the native addon and io_uring. */
+  readonly ublk?: Ublk;
   readonly log: Logger;
   /** Lower-case hex. */
   sha256(bytes: Uint8Array): string;

@@ -8,12 +8,14 @@ import { serveNbd, transmissionFlagsOf, type NbdServer } from '../../nbd/index.t
 import type { NetlinkListener } from '../../world/kernel.ts';
 import { isSameProcess, type ProcessIdentity } from '../../world/processes.ts';
 import type { World } from '../../world/world.ts';
+import { blockSizeOf } from '../block-size.ts';
 import type { MapRequest, Mapper, Mapping } from '../mapper.ts';
+import { TurnsByName } from '../turns-by-name.ts';
 import { KernelDevices, type KernelDevice } from './kernel-devices.ts';
 import { openLink, type KernelLink } from './kernel-link.ts';
 import { MappingRecords, type MappingRecord } from './mapping-records.ts';
 import { NbdControl } from './nbd-control.ts';
-import { NbdMapping, blockSizeOf, reconnectLinks, type MappingSurroundings } from './nbd-mapping.ts';
+import { NbdMapping, reconnectLinks, type MappingSurroundings } from './nbd-mapping.ts';
 import { missingForNbd } from './nbd-requirements.ts';
 import { QUEUE_ATTRIBUTES, tuneQueue, type QueueAttribute } from './queue-tuning.ts';
 
@@ -62,8 +64,7 @@ export class NbdMapper implements Mapper {
   readonly #owner: ProcessIdentity;
   readonly #shared: MappingSurroundings;
   readonly #mappings = new Map<string, NbdMapping>();
-  /** By name: one call after the other; different names do not wait for each other. */
-  readonly #turns = new Map<string, Promise<unknown>>();
+  readonly #turns = new TurnsByName();
   #listener: Promise<NetlinkListener> | null = null;
 
   private constructor(world: NbdMapperWorld, options: NbdMapperOptions, server: NbdServer, owner: ProcessIdentity) {
@@ -113,11 +114,11 @@ export class NbdMapper implements Mapper {
   }
 
   map(request: MapRequest): Promise<Mapping> {
-    return this.#inTurn(request.name, () => this.#map(request));
+    return this.#turns.take(request.name, () => this.#map(request));
   }
 
   adopt(request: MapRequest): Promise<Mapping | null> {
-    return this.#inTurn(request.name, () => this.#adopt(request));
+    return this.#turns.take(request.name, () => this.#adopt(request));
   }
 
   async close(): Promise<void> {
@@ -268,7 +269,7 @@ export class NbdMapper implements Mapper {
     for (const name of await this.names(prefix)) {
       if (known.has(name)) continue;
       try {
-        if (await this.#inTurn(name, () => this.#reapOne(name))) removed.push(name);
+        if (await this.#turns.take(name, () => this.#reapOne(name))) removed.push(name);
       } catch (error) {
         this.#world.log.warn('an NBD device without an owner stays', { name, error: formatErrorChain(error) });
       }
@@ -342,14 +343,6 @@ export class NbdMapper implements Mapper {
       this.#listener = null;
       throw error;
     }
-  }
-
-  #inTurn<T>(name: string, task: () => Promise<T>): Promise<T> {
-    const result = (this.#turns.get(name) ?? Promise.resolve()).then(task);
-    const settled = result.catch(() => {}); // The caller is told.
-    this.#turns.set(name, settled);
-    void settled.then(() => this.#turns.get(name) === settled && this.#turns.delete(name));
-    return result;
   }
 
   #forget(mapping: NbdMapping): void {

@@ -11,6 +11,7 @@ import { BlockRequest, READ, type BlockDevice } from '../../block/device.ts';
 import { within } from '../../daemon/deadline.ts';
 import { Mutex } from '../../daemon/mutex.ts';
 import type { NbdServer } from '../../nbd/index.ts';
+import { blockSizeOf } from '../block-size.ts';
 import type { Mapping } from '../mapper.ts';
 import { openLink, type KernelLink } from './kernel-link.ts';
 import type { KernelDevices } from './kernel-devices.ts';
@@ -216,11 +217,6 @@ export class NbdMapping implements Mapping {
     const { isConnected, backend } = await this.#shared.devices.read(this.index);
     return isConnected && (backend === null || backend === this.name);
   }
-}
-
-/** The logical block of the kernel device: 4096 wherever the size allows it, so that it never changes under a file system. */
-export function blockSizeOf(device: BlockDevice): 512 | 4096 {
-  return device.sizeBytes % 4096 === 0 || device.minimumIoBytes === 4096 ? 4096 : 512;
 }
 
 /**

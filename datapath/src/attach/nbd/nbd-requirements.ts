@@ -24,7 +24,8 @@ export async function missingForNbd(
   }
 }
 
-async function mayAdminister({ files }: Pick<World, 'files'>): Promise<boolean> {
+/** For all mappers whose kernel asks for CAP_SYS_ADMIN. */
+export async function mayAdminister({ files }: Pick<World, 'files'>): Promise<boolean> {
   const status = await files.readStart('/proc/self/status', STATUS_BYTES_MAX);
   const rights = /^CapEff:\s*([0-9a-f]{16})$/m.exec(new TextDecoder().decode(status ?? new Uint8Array()))?.[1];
   if (rights === undefined) return false;

@@ -3,8 +3,9 @@ import type { World } from '../../world/world.ts';
 import { FuseMapper } from '../fuse/fuse-mapper.ts';
 import type { Mapper } from '../mapper.ts';
 import { NbdMapper } from '../nbd/nbd-mapper.ts';
+import { UblkMapper } from '../ublk/ublk-mapper.ts';
 
-export type MapperKind = 'fuse' | 'nbd';
+export type MapperKind = 'fuse' | 'nbd' | 'ublk';
 
 export async function openMapper(kind: MapperKind, world: World, folder: string): Promise<Mapper> {
   switch (kind) {
@@ -12,5 +13,7 @@ export async function openMapper(kind: MapperKind, world: World, folder: string)
       return new FuseMapper(world, { folder });
     case 'nbd':
       return NbdMapper.open(world, { folder });
+    case 'ublk':
+      return UblkMapper.open(world, { folder });
   }
 }

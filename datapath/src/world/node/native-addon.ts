@@ -88,7 +88,30 @@ export interface NativeFuse {
   endWatch(watch: NativeWatch): void;
 }
 
-export type LoadedAddon = NativeAddon & NativeFuse & NativeKernel;
+export interface NativeUblkDevice {
+  readonly handle: object;
+  readonly fd: number;
+  readonly descriptors: ArrayBuffer;
+}
+
+/** For kernel devices by ublk. */
+export interface NativeUblk {
+  /** Each call has a process of its own. -errno, or the commands' results (4 bytes each) and then their bytes. */
+  ublkControl(
+    program: string,
+    commands: Uint32Array,
+    bytes: Uint8Array,
+    goesOn: boolean,
+    claimPath: string,
+    attributes: readonly string[],
+    timeoutMs: number,
+  ): Promise<ArrayBuffer | number>;
+  openUblk(path: string, depth: number): NativeUblkDevice | number;
+  /** Once; the descriptors are gone afterwards. */
+  closeUblk(handle: object): void;
+}
+
+export type LoadedAddon = NativeAddon & NativeFuse & NativeKernel & NativeUblk;
 export type NativeWatch = object;
 
 const PLACES = ['./', '../build/', '../../../build/'];

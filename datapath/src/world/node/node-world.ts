@@ -9,6 +9,7 @@ import type { Disks } from '../disk.ts';
 import type { Logger } from '../log.ts';
 import type { IoMemory } from '../memory.ts';
 import type { Network } from '../network.ts';
+import type { UblkQueue } from '../ublk.ts';
 import { TurnQueue } from '../turn-queue.ts';
 import type { World } from '../world.ts';
 import { mapArena } from './arena-mapping.ts';
@@ -17,7 +18,7 @@ import type { OwnedFuseChannel } from './fuse-descriptor.ts';
 import { LibuvDisks } from './libuv-disk.ts';
 import { LibuvFuseChannel } from './libuv-fuse.ts';
 import { LibuvNetwork } from './libuv-network.ts';
-import { loadNativeAddon, unsupported, type LoadedAddon } from './native-addon.ts';
+import { loadNativeAddon, unsupported, type LoadedAddon, type NativeUblkDevice } from './native-addon.ts';
 import { NodeClock } from './node-clock.ts';
 import { NodeFiles } from './node-files.ts';
 import { NodeFuse } from './node-fuse.ts';
@@ -26,10 +27,12 @@ import { NodeKernel } from './node-kernel.ts';
 import { NodeLoopDevices } from './node-loop-devices.ts';
 import { NodeProcesses } from './node-processes.ts';
 import { NodeRandom } from './node-random.ts';
+import { NodeUblk } from './node-ublk.ts';
 import { Ring } from './ring.ts';
 import { RingDisks } from './ring-disk.ts';
 import { RingFuseChannel } from './ring-fuse.ts';
 import { RingNetwork } from './ring-network.ts';
+import { RingUblkQueue } from './ring-ublk.ts';
 
 export interface NodeWorldOptions {
   /** Default 'auto': io_uring where it works. PF_PORTS in the environment decides in place of 'auto'. */
@@ -71,6 +74,8 @@ interface DataPorts {
   readonly disks: Disks & { close(): Promise<void> };
   /** Null without the addon. */
   readonly makeFuseChannel: ((fd: number) => OwnedFuseChannel) | null;
+  /** Null without the addon, and on libuv. */
+  readonly makeUblkQueue: ((device: NativeUblkDevice) => UblkQueue) | null;
   close(): void;
 }
 
@@ -86,7 +91,7 @@ function openLibuvPorts(addon: LoadedAddon | null, memoryBytes: number): DataPor
   const network = new LibuvNetwork(memory, turn, addon);
   const disks = new LibuvDisks(memory, turn, addon?.tryFlock ?? null);
   const makeFuseChannel = addon && ((fd: number) => new LibuvFuseChannel(fd, addon, memory, turn));
-  return { ports: 'libuv', turn, memory, network, disks, makeFuseChannel, close() {} };
+  return { ports: 'libuv', turn, memory, network, disks, makeFuseChannel, makeUblkQueue: null, close() {} };
 }
 
 function openRingPorts(addon: LoadedAddon, memoryBytes: number, busyPollUs: number | undefined): DataPorts {
@@ -103,16 +108,22 @@ function openRingPorts(addon: LoadedAddon, memoryBytes: number, busyPollUs: numb
       ring.release();
     };
     const makeFuseChannel = (fd: number): OwnedFuseChannel => new RingFuseChannel(fd, { ring, addon, turn, ...mapping });
-    return { ports: 'io_uring', turn, memory: mapping.memory, network, disks, makeFuseChannel, close };
+    const makeUblkQueue = (device: NativeUblkDevice): UblkQueue => new RingUblkQueue(device, { ring, addon, turn, ...mapping });
+    return { ports: 'io_uring', turn, memory: mapping.memory, network, disks, makeFuseChannel, makeUblkQueue, close };
   } catch (error) {
     ring.release();
     throw error;
   }
 }
 
-function kernelPorts(data: DataPorts, addon: LoadedAddon | null): Pick<World, 'fuse' | 'loopDevices'> {
+function kernelPorts(data: DataPorts, addon: LoadedAddon | null): Pick<World, 'fuse' | 'loopDevices' | 'ublk'> {
   if (addon === null || data.makeFuseChannel === null) return {};
-  return { fuse: new NodeFuse(addon, data.makeFuseChannel), loopDevices: new NodeLoopDevices(addon) };
+  const { makeUblkQueue } = data;
+  return {
+    fuse: new NodeFuse(addon, data.makeFuseChannel),
+    loopDevices: new NodeLoopDevices(addon),
+    ...(makeUblkQueue === null ? {} : { ublk: new NodeUblk(addon, makeUblkQueue) }),
+  };
 }
 
 function assembleWorld(data: DataPorts, addon: LoadedAddon | null, log: Logger): World {

@@ -24,6 +24,7 @@ export const OP_READ = 22;
 export const OP_WRITE = 23;
 export const OP_SEND = 26;
 export const OP_RECV = 27;
+export const OP_URING_CMD = 46;
 
 /** Entry flag (with a buffer group in push's bufferGroup): the kernel picks a provided buffer. */
 export const SQE_BUFFER_SELECT = 1 << 5;
@@ -190,6 +191,23 @@ export class Ring {
     control[SQ_TAIL] = tail + 1;
     control[IN_FLIGHT]! += 1;
     if (!this.#isHeld) this.#hold(true);
+  }
+
+  /** A command to a driver, with a body of 16 bytes. */
+  pushCommand(fd: number, operation: number, word0: number, word1: number, word2: number, word3: number, index: number): void {
+    this.push(OP_URING_CMD, fd, operation, 0, 0, 0, 0, index, 0, 0, 0);
+    const at = ((this.#control[SQ_TAIL]! - 1) & this.#sqMask) << 4;
+    const sqes = this.#sqes;
+    sqes[at + 12] = word0;
+    sqes[at + 13] = word1;
+    sqes[at + 14] = word2;
+    sqes[at + 15] = word3;
+  }
+
+  /** Hands over at once what was pushed. False when the kernel could not take all of it now. */
+  submit(): boolean {
+    this.#addon.submitRing(this.#native.handle);
+    return this.#control[SQ_HEAD] === this.#control[SQ_TAIL];
   }
 
   /**
