@@ -15,6 +15,8 @@ const options: MappingProcessOptions = {
   sizeBytes: 128 * MiB,
 };
 const MOUNT = '/tmp/mounted';
+/** One for all loads: three of the long ones do not fit beside each other. */
+const LOAD_FILE = `${MOUNT}/load`;
 
 function tell(fact: string, seen: object = {}): void {
   console.log(JSON.stringify({ fact, atMs: Math.round(performance.now() - startedMs), ...seen }));
@@ -103,7 +105,7 @@ async function attach(): Promise<MappingProcess> {
   run('mkfs.ext4', '-q', '/dev/nbd0');
   mkdirSync(MOUNT);
   run('mount', '/dev/nbd0', MOUNT);
-  tell('load', await fio(`${MOUNT}/load`, isLong ? 64 : 8));
+  tell('load', await fio(LOAD_FILE, isLong ? 64 : 8));
   return server;
 }
 
@@ -119,7 +121,7 @@ async function grow(server: MappingProcess): Promise<void> {
 /** The next process is up before the first one hands over, as in a rolling upgrade. */
 async function handOver(server: MappingProcess): Promise<MappingProcess> {
   const next = await MappingProcess.start({ ...options, sizeBytes: 192 * MiB });
-  const load = fio(`${MOUNT}/handed-over`, isLong ? 64 : 8);
+  const load = fio(LOAD_FILE, isLong ? 64 : 8);
   await writesDone(300);
   const handedOver = await server.do('handOver');
   const adopted = await next.do('adopt');
@@ -130,7 +132,7 @@ async function handOver(server: MappingProcess): Promise<MappingProcess> {
 
 /** The next process starts only when the first one is dead. */
 async function killAndAdopt(server: MappingProcess): Promise<MappingProcess> {
-  const load = fio(`${MOUNT}/killed`, isLong ? 64 : 8);
+  const load = fio(LOAD_FILE, isLong ? 64 : 8);
   await writesDone(300);
   const killedMs = performance.now();
   await server.kill();
