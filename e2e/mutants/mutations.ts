@@ -536,8 +536,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'a pod that is not ready counts as down although the conductor hears its store',
     file: 'operator/src/plan/rollout.ts',
-    find: '&& storeAt(view.control, turn.managementAddress)?.isOnline !== true',
-    replace: '',
+    find: 'turn.domain === domain && !isHeard(view, turn));',
+    replace: 'turn.domain === domain && !isUp(view, turn.node));',
     why: 'an upgrade restarts the store that has the only replicas in sync',
     seeds: NO_SEEDS,
     tests: ['operator/src/plan/plan-cluster.test.ts'],

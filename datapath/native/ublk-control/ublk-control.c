@@ -5,9 +5,11 @@
 #include "../uring.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -116,6 +118,11 @@ static int perform(struct pf_ublk_job *job) {
 }
 
 int main(void) {
+  // It is of use to the process that has started it, and to nobody after that. The thread that did blocks all signals.
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
   struct pf_ublk_job *job = mmap(NULL, sizeof *job, PROT_READ | PROT_WRITE, MAP_SHARED, PF_UBLK_JOB_FD, 0);
   if (job == MAP_FAILED) return 1;
   syscall(SYS_CLOSE_RANGE, PF_UBLK_JOB_FD, ~0u, 0);

@@ -229,6 +229,26 @@ test('without a mapper that works it says what each one lacks', async () => {
   );
 });
 
+test('a device of a mapper that cannot be used now keeps its record: nothing is served until it can', async () => {
+  const rig = await started();
+  await attach(rig);
+  const path = '/var/lib/pfnbd/v1.attachment.json';
+  const text = new TextDecoder().decode((await rig.process.perform((world) => world.files.read(path)))!);
+  assert.match(text, '"scripted"');
+  const other = new TextEncoder().encode(text.replace('"scripted"', '"ublk"'));
+  await rig.process.perform((world) => world.files.replace(path, other));
+  rig.process.kill();
+  const { code, message } = await rejection(rig.start());
+  assert.equal(
+    [code, message],
+    [
+      'UNSUPPORTED',
+      'cannot go on: the device of volume "v1" was made by "ublk", which cannot be used now (this program does not have it); its requests wait in the kernel until that is put right',
+    ],
+  );
+  assert.equal([rig.devices.size, await rig.records()], [1, ['v1.attachment.json']]);
+});
+
 test('a mounted device whose record is lost is handed out under no other attachment', async () => {
   const rig = await started();
   const first = await attach(rig);

@@ -18,6 +18,7 @@ import { AttachmentWatch, type WatchOptions } from './attachment-watch.ts';
 import { findMapping, mappingName, type DamagedRecord } from './damaged-records.ts';
 import type { Mapper } from './mapper.ts';
 import { attachRequestField, volumeRequestField, type AttachedVolume as Listed, type AttachRequest } from './model.ts';
+import { UsableMappers } from './usable-mappers.ts';
 
 export interface AttachServiceOptions {
   /** On the node's disk; for one pfnbd at a time. */
@@ -27,8 +28,10 @@ export interface AttachServiceOptions {
   /** The signal ends the waiting for the cluster. */
   readonly openVolume: (request: AttachRequest, signal: AbortSignal) => Promise<OpenedVolume>;
   readonly getVolumes: WatchOptions['getVolumes'];
-  /** The first one that this machine can use makes new devices; all of them take up old ones. */
+  /** All that this program has: each takes up the devices that it has made. */
   readonly mappers: readonly Mapper[];
+  /** Which kind makes new devices. Default "auto": the first one that this machine can use. */
+  readonly wanted?: string;
 }
 
 /** For steps under way when the process ends: what they wait for in the cluster is given up, what the kernel does is short. */
@@ -39,6 +42,9 @@ export class AttachService {
   readonly #records: AttachmentRecords;
   readonly #around: Surroundings;
   readonly #mappers: readonly Mapper[];
+  readonly #ofKind: UsableMappers;
+  /** For new devices. */
+  readonly #mapper: Mapper;
   readonly #volumes = new Map<string, AttachedVolume>();
   readonly #mutexes = new Map<string, Mutex>();
   readonly #ending = new AbortController();
@@ -49,15 +55,15 @@ export class AttachService {
   readonly #watch: AttachmentWatch;
   #unlock: () => Promise<void> = async () => {};
 
-  /** Serves at once; volumes of an earlier process come back one by one. Errors: INVALID_STATE (another pfnbd has the folder), UNSUPPORTED (no mapper). */
+  /** Serves at once; volumes of an earlier process come back one by one. Errors: INVALID_STATE (another pfnbd has the folder), UNSUPPORTED (no mapper for new devices, or none for old ones). */
   static async start(world: World, options: AttachServiceOptions): Promise<AttachService> {
     const { stateFolder } = options;
     await world.files.makeFolder(stateFolder, { isPrivate: true });
     const lock = await world.files.lock(`${stateFolder}/lock`);
     try {
       const records = new AttachmentRecords(world, stateFolder);
-      const mappers = await usable(options.mappers);
-      const service = new AttachService(world, records, mappers, options, `pf-${options.instance}-`);
+      const mappers = await UsableMappers.among(options.mappers);
+      const service = new AttachService(world, records, mappers, options);
       service.#unlock = () => lock.release();
       await service.#takeUpAll();
       void service.#reap();
@@ -68,17 +74,13 @@ export class AttachService {
     }
   }
 
-  private constructor(
-    world: World,
-    records: AttachmentRecords,
-    mappers: readonly Mapper[],
-    options: AttachServiceOptions,
-    prefix: string,
-  ) {
+  private constructor(world: World, records: AttachmentRecords, mappers: UsableMappers, options: AttachServiceOptions) {
     this.#world = world;
     this.#records = records;
-    this.#mappers = mappers;
-    this.#prefix = prefix;
+    this.#mappers = mappers.all;
+    this.#ofKind = mappers;
+    this.#mapper = mappers.wanted(options.wanted ?? 'auto');
+    this.#prefix = `pf-${options.instance}-`;
     const { openVolume, getVolumes } = options;
     this.#around = { world, openVolume, mappingName: (request) => this.#nameOf(request) };
     const attached = (): Iterable<AttachedVolume> => this.#volumes.values();
@@ -103,8 +105,7 @@ export class AttachService {
       const present = this.#volumes.get(request.volume_name);
       if (present !== undefined && isSame(present.request, request)) return servingOf(present);
       if (present !== undefined) await this.#replace(present, request);
-      const mapper = this.#mappers[0]!;
-      const volume = new AttachedVolume(this.#around, mapper, request);
+      const volume = new AttachedVolume(this.#around, this.#mapper, request);
       this.#known.add(this.#nameOf(request));
       await this.#records.write(recordOf(volume));
       try {
@@ -163,10 +164,9 @@ export class AttachService {
 
   async #takeUpAll(): Promise<void> {
     const { whole, damaged } = await this.#records.readAll();
-    for (const record of whole) {
-      const mapper = this.#mappers.find((each) => each.kind === record.mapper) ?? this.#mappers[0]!;
-      this.#begin(new AttachedVolume(this.#around, mapper, requestOf(record)), record.size);
-    }
+    // Before any is begun: a record that is given to another mapper finds no device there, and would be dropped with a device in use.
+    const known = whole.map((record) => ({ record, mapper: this.#ofKind.forDevice(record.mapper, record.volume_name) }));
+    for (const { record, mapper } of known) this.#begin(new AttachedVolume(this.#around, mapper, requestOf(record)), record.size);
     for (const record of damaged) await this.#recover(record);
   }
 
@@ -273,18 +273,6 @@ export class AttachService {
     this.#mutexes.set(volumeName, mutex);
     return mutex.run(task);
   }
-}
-
-async function usable(mappers: readonly Mapper[]): Promise<readonly Mapper[]> {
-  const reasons: string[] = [];
-  const found: Mapper[] = [];
-  for (const mapper of mappers) {
-    const reason = await mapper.unavailable();
-    if (reason === null) found.push(mapper);
-    else reasons.push(`${mapper.kind}: ${reason}`);
-  }
-  if (found.length > 0) return found;
-  throw new PfError('UNSUPPORTED', `this machine can make no block device (${reasons.join('; ')})`);
 }
 
 function servingOf(volume: AttachedVolume): Listed {

@@ -35,7 +35,8 @@ await runDaemon(PFNBD_COMMAND, async ({ flags }, log) => {
   const service = await AttachService.start(world, {
     stateFolder: flags.state,
     instance: world.sha256(new TextEncoder().encode(flags.run)).slice(0, 8),
-    mappers: await openMappers(world, flags.run, flags.mapper),
+    mappers: await openMappers(world, flags.run),
+    wanted: flags.mapper,
     openVolume: ({ volume_name: name, attachment, read_only: isReadOnly }, signal) =>
       openVolume(world, { name, attachment, client: node, isReadOnly, conductors, connections, signal }),
     getVolumes: (names, options) => client.getVolumes(names, options),
@@ -62,13 +63,12 @@ await runDaemon(PFNBD_COMMAND, async ({ flags }, log) => {
   };
 });
 
-/** The kernel's own NBD client where there is one, else its ublk, else FUSE with a loop device. */
-async function openMappers(world: World, runFolder: string, kind: string): Promise<Mapper[]> {
-  const wants = (name: string): boolean => kind === 'auto' || kind === name;
+/** New devices come from the kernel's own NBD client where there is one, else from its ublk, else from FUSE with a loop device. */
+async function openMappers(world: World, runFolder: string): Promise<Mapper[]> {
   const mappers: Mapper[] = [];
-  if (wants('nbd') && world.kernel !== undefined)
+  if (world.kernel !== undefined)
     mappers.push(await NbdMapper.open(world, { folder: `${runFolder}/nbd`, handOverTimeoutMs: HAND_OVER_MS }));
-  if (wants('ublk')) mappers.push(await UblkMapper.open(world, { folder: `${runFolder}/ublk`, drainMs: HAND_OVER_MS }));
-  if (wants('fuse')) mappers.push(new FuseMapper(world, { folder: `${runFolder}/fuse`, drainMs: HAND_OVER_MS }));
+  mappers.push(await UblkMapper.open(world, { folder: `${runFolder}/ublk`, drainMs: HAND_OVER_MS }));
+  mappers.push(new FuseMapper(world, { folder: `${runFolder}/fuse`, drainMs: HAND_OVER_MS }));
   return mappers;
 }

@@ -152,11 +152,15 @@ test('an upgrade pauses, with a reason, while a volume misses a replica or a sto
   const control = controlOf([1, 2, 3], { degraded: ['v1'], degradedCount: 1 });
   const heard = plan({ ...view, stores: down, control });
   assert.equal(changing(heard), [], 'a pod that is not ready may hold the only replicas in sync');
-  assert.is(condition(heard, 'UpToDate').reason, 'StoresMissing');
+  assert.is(condition(heard, 'UpToDate').reason, 'NotRedundant');
+  assert.equal(changing(plan({ ...view, stores: down })), ['n2'], 'and goes first when nothing is missing');
   const isOnline = (id: number): boolean => id !== 2;
   const silentOnes = control.stores.map((store) => ({ ...store, isOnline: isOnline(store.id) }));
   const first = plan({ ...view, stores: down, control: { ...control, stores: silentOnes } });
   assert.equal(changing(first), ['n2'], 'the one that is down anyway goes first');
+  const deaf = control.stores.map((store) => ({ ...store, isOnline: isOnline(store.id) }));
+  const ready = plan({ ...view, control: { ...control, stores: deaf } });
+  assert.equal(changing(ready), ['n2'], 'a pod that is ready and not heard may need the restart');
   down.set('n3', { ...view.stores.get('n3')!, isReady: false });
   const second = plan({ ...view, stores: down });
   assert.equal(changing(second), []);

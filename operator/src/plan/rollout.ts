@@ -43,10 +43,11 @@ export function isInMaintenance(view: ClusterView): boolean {
   return view.maintenanceEndMs !== null && view.maintenanceEndMs > view.nowMs;
 }
 
-/** A domain in which something is down already goes on; else the first one by name. */
+/** A domain in which something is down already goes on, then one with a pod that is not ready; else the first one by name. */
 function nextDomain(view: ClusterView, turns: readonly StoreTurn[], outdated: readonly StoreTurn[]): string {
   const domains = [...new Set(outdated.map((turn) => turn.domain))].sort();
-  return domains.find((domain) => isOpenAnyway(view, turns, domain)) ?? domains[0]!;
+  const isUnready = (domain: string): boolean => turns.some((turn) => turn.domain === domain && !isUp(view, turn.node));
+  return domains.find((domain) => isOpenAnyway(view, turns, domain)) ?? domains.find(isUnready) ?? domains[0]!;
 }
 
 /** What would be missing at the same time. */
@@ -57,7 +58,9 @@ function harmOf(view: ClusterView, turns: readonly StoreTurn[], domain: string):
       reason: 'NoConductor',
       message: 'no conductor answers, so nobody can say whether every volume has all its replicas',
     };
-  const missing = turns.filter((turn) => turn.domain !== domain && mayHoldData(view, turn) && !isUp(view, turn.node));
+  const missing = turns.filter(
+    (turn) => turn.domain !== domain && mayHoldData(view, turn) && (!isUp(view, turn.node) || !isHeard(view, turn)),
+  );
   if (missing.length > 0) {
     const names = missing.map((turn) => turn.node).join(', ');
     return { reason: 'StoresMissing', message: `the stores of ${domain} stay as they are while those on ${names} are not ready` };
@@ -70,14 +73,15 @@ function harmOf(view: ClusterView, turns: readonly StoreTurn[], domain: string):
 }
 
 /**
- * One of its stores serves nobody, whatever is done to it. A pod that is merely not ready (a failed disk among several, a slow probe) may hold the
- * only replicas in sync of a volume: what counts is whether the conductor hears it.
+ * One of its stores serves nobody, whatever is done to it. The conductor says so, not the pod: one that is not ready (a failed disk among several,
+ * a slow probe) may have the only replicas in sync, and one that is ready may have lost its network and need the restart.
  */
 function isOpenAnyway(view: ClusterView, turns: readonly StoreTurn[], domain: string): boolean {
-  return turns.some(
-    (turn) =>
-      turn.domain === domain && !isUp(view, turn.node) && storeAt(view.control, turn.managementAddress)?.isOnline !== true,
-  );
+  return turns.some((turn) => turn.domain === domain && !isHeard(view, turn));
+}
+
+function isHeard({ control }: ClusterView, turn: StoreTurn): boolean {
+  return storeAt(control, turn.managementAddress)?.isOnline === true;
 }
 
 /** A store that no conductor has ever heard of holds nothing: what kept it from starting may be put right at any time. */

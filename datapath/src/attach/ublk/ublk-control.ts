@@ -115,7 +115,9 @@ export class UblkControl {
   async remove(deviceId: number, isClaimed: boolean): Promise<void> {
     const options = isClaimed ? { claim: this.devicePath(deviceId) } : {};
     const outcomes = await this.#ublk.control([command(p.STOP_DEV, deviceId), command(p.DEL_DEV_ASYNC, deviceId)], options);
-    for (const outcome of outcomes) if (outcome.errno !== ENODEV) this.#check(outcome, `remove ublk device ${deviceId}`);
+    // What somebody else has removed meanwhile is gone: then the second command is not done.
+    if (outcomes.some(({ errno }) => errno === ENODEV)) return;
+    for (const outcome of outcomes) this.#check(outcome, `remove ublk device ${deviceId}`);
   }
 
   /** The disk goes, under its users, who get errors; the device stays. */

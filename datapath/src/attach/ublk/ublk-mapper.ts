@@ -54,6 +54,8 @@ export class UblkMapper implements Mapper {
   readonly #control: UblkControl | null;
   readonly #owner: ProcessIdentity;
   readonly #served = new Set<string>();
+  /** Of all servers; from the first device on. */
+  #scratch: number | null = null;
   readonly #turns = new TurnsByName();
 
   private constructor(world: UblkMapperWorld, options: UblkMapperOptions, owner: ProcessIdentity) {
@@ -245,7 +247,8 @@ export class UblkMapper implements Mapper {
         device: deviceId,
         errno,
       });
-    const options = { depth, maximumIoBytes: MAXIMUM_IO_BYTES, onRefused };
+    this.#scratch ??= memory.reserve(MAXIMUM_IO_BYTES);
+    const options = { depth, maximumIoBytes: MAXIMUM_IO_BYTES, scratch: this.#scratch, onRefused };
     const server = new UblkServer(memory, ublk!.open(deviceId, depth), device, options);
     server.start();
     return server;

@@ -73,7 +73,8 @@ export class UblkMapping implements Mapping {
     if (this.#isLeft) return;
     const isThere = await this.#isUnused();
     // From here on nobody uses the disk: whoever still waits for an answer may get an error.
-    const patience = world.clock.after(drainMs, () => server.abandon());
+    // Again and again: requests come until the disk has gone.
+    const patience = world.clock.every(drainMs, () => server.abandon());
     try {
       // Dying before this, or in it: the device is there, or stopped; adopt() and reap() know it by its hash.
       await control.remove(deviceId, isThere);
@@ -82,9 +83,9 @@ export class UblkMapping implements Mapping {
     }
     if ((await within(world.clock, BACK_MS * ROUNDS_MAX, server.back())) === TIMED_OUT)
       throw new PfError('TIMEOUT', `${this.devicePath} is gone, and the kernel has not given its commands back; unmap it again`);
-    this.#isLeft = true;
     server.close();
     await records.remove(record.name);
+    this.#isLeft = true;
     this.#parts.onLeft();
   }
 

@@ -12,7 +12,9 @@ export const COPYING = 2;
 export const SHORT = 3;
 /** The device has it. */
 export const SERVED = 4;
-export type TagState = typeof IDLE | typeof WAITING | typeof COPYING | typeof SHORT | typeof SERVED;
+/** The kernel copies a write's payload that nobody wants: before that it takes no answer, not even an error. */
+export const DISCARDING = 5;
+export type TagState = typeof IDLE | typeof WAITING | typeof COPYING | typeof SHORT | typeof SERVED | typeof DISCARDING;
 
 export interface UblkRequestOwner {
   deviceDone(request: UblkRequest): void;

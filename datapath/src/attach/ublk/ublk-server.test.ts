@@ -213,6 +213,22 @@ test('abandon() answers with errors what the device does not, and a late answer 
   queue.server.close();
 });
 
+test('abandon() has the payload of a write without memory copied before it answers: the kernel takes no error sooner', () => {
+  const { queue } = openSlow();
+  const hoard: number[] = [];
+  for (let slot = queue.memory.acquireSlot(MiB); slot !== 0; slot = queue.memory.acquireSlot(MiB)) hoard.push(slot);
+  queue.deliver(1, { operation: WRITE, startSector: 0, sectors: 2048, payload: pattern(2048, 1) });
+  assert.equal([queue.copied, queue.answers], [[], []]);
+  queue.server.abandon();
+  queue.settle();
+  assert.equal([queue.copied, queue.answers.map(({ tag, result }) => [tag, result])], [[1], [[1, -5]]]);
+  for (const slot of hoard) queue.memory.releaseSlot(slot);
+  queue.settle();
+  assert.equal([queue.answers.length, queue.memory.takenSlots], [1, 0]);
+  queue.abort();
+  queue.server.close();
+});
+
 test('a command that the kernel refuses is told, one that it takes back is not', () => {
   const queue = open();
   queue.refuse(3);

@@ -13,7 +13,7 @@ import { EINVAL, EIO } from '../../world/completion.ts';
 import type { IoMemory } from '../../world/memory.ts';
 import { UBLK_DESCRIPTOR_WORDS, type UblkHandler, type UblkQueue } from '../../world/ublk.ts';
 import * as p from './protocol.ts';
-import { COPYING, IDLE, SERVED, SHORT, UblkRequest, WAITING, type UblkRequestOwner } from './ublk-request.ts';
+import { COPYING, DISCARDING, IDLE, SERVED, SHORT, UblkRequest, WAITING, type UblkRequestOwner } from './ublk-request.ts';
 
 const EOPNOTSUPP = 95;
 const ERRNO_MAX = 4095;
@@ -26,6 +26,8 @@ export interface UblkServerOptions {
   readonly depth: number;
   /** Of one request with a payload. */
   readonly maximumIoBytes: number;
+  /** I/O memory of that size for payloads that nobody wants; servers may share it. */
+  readonly scratch: number;
   /** The kernel does not take a command: that tag is lost until the next process. */
   readonly onRefused: (errno: number) => void;
 }
@@ -35,6 +37,7 @@ export class UblkServer implements UblkHandler, UblkRequestOwner {
   readonly #queue: UblkQueue;
   readonly #device: BlockDevice;
   readonly #maximumIoBytes: number;
+  readonly #scratch: number;
   readonly #onRefused: (errno: number) => void;
   readonly #requests: UblkRequest[];
   /** Slots of reads whose answers leave with this turn. */
@@ -53,6 +56,7 @@ export class UblkServer implements UblkHandler, UblkRequestOwner {
   constructor(memory: IoMemory, queue: UblkQueue, device: BlockDevice, options: UblkServerOptions) {
     const { depth, maximumIoBytes } = options;
     assert(device.maximumIoBytes >= maximumIoBytes, `a device for ublk takes ${maximumIoBytes} bytes at once`);
+    this.#scratch = options.scratch;
     this.#onRefused = options.onRefused;
     this.#memory = memory;
     this.#queue = queue;
@@ -98,6 +102,7 @@ export class UblkServer implements UblkHandler, UblkRequestOwner {
   /** Answers with an error what the device has not answered. */
   abandon(): void {
     for (const [tag, request] of this.#requests.entries()) {
+      if (request.state === SHORT && request.block.operation === WRITE) this.#discard(request);
       if (request.state !== SERVED && request.state !== SHORT) continue;
       // The device may still answer the old one; its memory goes then.
       this.#requests[tag] = new UblkRequest(this, tag);
@@ -117,10 +122,12 @@ export class UblkServer implements UblkHandler, UblkRequestOwner {
   commandDone(tag: number, result: number): void {
     const request = this.#requests[tag]!;
     const wasCopying = request.state === COPYING;
+    const wasDiscarding = request.state === DISCARDING;
     this.#out -= 1;
-    if (wasCopying) this.#taken -= 1;
+    if (wasCopying || wasDiscarding) this.#taken -= 1;
     request.state = IDLE;
     if (result >= 0 && this.#isStopped) this.#leave(request);
+    else if (wasDiscarding && result === p.RESULT_OK) this.#answer(request, -EIO, 0);
     else if (result === p.RESULT_NEED_GET_DATA || result === p.RESULT_OK) this.#take(request, result, wasCopying);
     else this.#takeBack(request, result);
     if (this.#out === 0) this.#tellBack();
@@ -234,6 +241,12 @@ export class UblkServer implements UblkHandler, UblkRequestOwner {
     this.#taken += 1;
     this.#out += 1;
     this.#queue.getData(request.tag, request.slot);
+  }
+
+  #discard(request: UblkRequest): void {
+    request.state = DISCARDING;
+    this.#out += 1;
+    this.#queue.getData(request.tag, this.#scratch);
   }
 
   #await(request: UblkRequest): void {

@@ -19,8 +19,8 @@ const TURNS = 6;
 const NEVER = new Promise<never>(() => {});
 
 const turn = new TurnQueue(() => queueMicrotask(() => turn.run()));
-/** Of all machines: making one takes longer than a test. */
-const MEMORY = new Arena(new ArrayBuffer(8 * MiB), crc32c, turn);
+/** For a few processes after each other, each with what its mapper keeps. */
+const MEMORY_BYTES = 8 * MiB;
 
 export interface Crash {
   /** Counted from 1. */
@@ -33,7 +33,7 @@ export class MemoryMachine {
   readonly files = new Map<string, Uint8Array>();
   /** CapEff of every process. */
   rights = '000001ffffffffff';
-  readonly memory = MEMORY;
+  readonly memory = new Arena(new ArrayBuffer(MEMORY_BYTES), crc32c, turn);
   readonly #living = new Set<number>();
   readonly #timers = new Set<{ readonly at: number; readonly callback: () => void }>();
   #lastPid = 100;

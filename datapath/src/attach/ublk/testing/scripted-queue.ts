@@ -37,6 +37,8 @@ export class ScriptedQueue implements UblkQueue {
   readonly answers: Answer[] = [];
   /** Told by the server. */
   readonly refusals: number[] = [];
+  /** Tags whose payloads were asked for: before that the kernel takes no answer to a write. */
+  readonly copied: number[] = [];
   isClosed = false;
   /** Pages of the payload that the kernel can copy. */
   copiesSectors = Infinity;
@@ -49,7 +51,9 @@ export class ScriptedQueue implements UblkQueue {
     this.#requests = Array.from({ length: depth }, () => null);
     this.#isOut = Array.from({ length: depth }, () => false);
     const onRefused = (errno: number): void => void this.refusals.push(errno);
-    this.server = new UblkServer(this.memory, this, makeDevice(this.memory), { depth, maximumIoBytes: MiB, onRefused });
+    const scratch = this.memory.reserve(MiB);
+    const options = { depth, maximumIoBytes: MiB, scratch, onRefused };
+    this.server = new UblkServer(this.memory, this, makeDevice(this.memory), options);
     this.server.start();
     this.settle();
   }
@@ -64,6 +68,7 @@ export class ScriptedQueue implements UblkQueue {
 
   getData(tag: number, memory: number): void {
     this.#send(tag);
+    this.copied.push(tag);
     const request = this.#requests[tag]!;
     const sectors = Math.min(request.sectors, this.copiesSectors);
     this.memory.bytes.set(request.payload!.subarray(0, sectors * 512), memory);
