@@ -19,7 +19,7 @@ const say = (text: string): void => void process.stdout.write(`${text}\n`);
 rmSync(FOLDER, { recursive: true, force: true });
 mkdirSync(FOLDER, { recursive: true });
 const rows: BenchRow[] = [];
-if (isWanted('nbd')) rows.push(...(await benchNbdMemory({ rounds: Math.max(5, rounds), seconds: Math.min(2, seconds) })));
+if (isWanted('nbd')) rows.push(...(await benchNbdMemory({ rounds: Math.max(5, rounds), seconds: Math.min(2, seconds), say })));
 if (isWanted('volumes')) rows.push(...(await benchVolumes({ folder: FOLDER, rounds, seconds, cells, say })));
 if (isWanted('idle')) rows.push(...(await benchIdle({ folder: `${FOLDER}/idle`, seconds: 30 })));
 rmSync(FOLDER, { recursive: true, force: true });

@@ -9,6 +9,7 @@ import { NbdServeProcess } from '../interop/nbd-serve-process.ts';
 import { runFio } from '../local/fio.ts';
 import type { BenchRow } from './bench-row.ts';
 import { startPeer, type RunningServer } from './peers.ts';
+import { Samples } from './stolen.ts';
 
 const EXPORT_SIZE = '512m';
 const OURS = 'nbd-serve';
@@ -21,6 +22,7 @@ export interface NbdBenchOptions {
   readonly nodeFlags?: string[];
   readonly serveFlags?: string[];
   readonly cells?: readonly NbdCell[];
+  readonly say?: (text: string) => void;
 }
 
 export interface NbdCell {
@@ -40,8 +42,10 @@ export async function benchNbdMemory(options: NbdBenchOptions = {}): Promise<Ben
   try {
     servers.push(await startOurs(options), await startNbdkit(folder), await startQemu(folder));
     for (const { uri } of servers) await warmUp(uri);
+    const samples = new Samples();
     const rows: BenchRow[] = [];
-    for (const cell of cells) rows.push(await measureCell(cell, servers, rounds, seconds));
+    for (const cell of cells) rows.push(await measureCell(cell, servers, { rounds, seconds, samples }));
+    options.say?.(samples.describe());
     return rows;
   } finally {
     for (const server of servers) await server.stop();
@@ -49,13 +53,17 @@ export async function benchNbdMemory(options: NbdBenchOptions = {}): Promise<Ben
   }
 }
 
-async function measureCell(cell: NbdCell, servers: readonly RunningServer[], rounds: number, seconds: number): Promise<BenchRow> {
+async function measureCell(
+  cell: NbdCell,
+  servers: readonly RunningServer[],
+  { rounds, seconds, samples }: { readonly rounds: number; readonly seconds: number; readonly samples: Samples },
+): Promise<BenchRow> {
   const results: Record<string, number>[] = [];
   for (let round = 0; round < rounds; round++) {
     const order = servers.map((_, index) => servers[(index + round) % servers.length]!);
     if (round % 2 === 1) order.reverse();
     const result: Record<string, number> = {};
-    for (const server of order) result[server.name] = await measure(server.uri, cell, seconds);
+    for (const { name, uri } of order) result[name] = await samples.take(() => measure(uri, cell, seconds));
     results.push(result);
   }
   const names = servers.map(({ name }) => name).filter((name) => name !== OURS);

@@ -1,12 +1,14 @@
 // How fast a replicated volume is beside the raw file: one replica over TCP, one replica in the front's own process, three replicas;
 // and what a server that does nothing else keeps of that file: qemu-nbd on it, with one process like ours.
-// Every round measures all of them in every cell, one after the other; a ratio is taken within a round, and the median over
-// rounds. Each export is warmed up first: its compiler needs some thousand requests.
+// A disk's speed changes while one looks at it, so a ratio is taken between neighbours: every round measures the raw file before and
+// after each of the others, and those that are compared with each other side by side. The median over rounds counts.
+// Each export is warmed up first: its compiler needs some thousand requests.
 import { join, resolve } from 'node:path';
 import { LocalCluster, ownSubnet } from '../local/local-cluster.ts';
 import type { BenchRow } from './bench-row.ts';
 import { startQemuOnDisk } from './peers.ts';
 import { CELLS, SPAN, cellName, exportIops, fillExport, fillRawFile, median, rawIops, type Cell } from './fio-cells.ts';
+import { Samples } from './stolen.ts';
 
 export interface VolumeBenchOptions {
   readonly folder: string;
@@ -19,6 +21,19 @@ export interface VolumeBenchOptions {
 interface Contender {
   readonly name: string;
   readonly iops: (cell: Cell) => Promise<number>;
+}
+
+const RAW = 'raw file';
+/** Who follows whom in a round; every other round goes backwards. */
+const ORDER = [RAW, 'qemu-nbd', 'same process', RAW, 'one replica', 'three replicas', RAW];
+/** Writes that fill gigabytes keep the host's disk busy for a while after they are over. */
+const SETTLED_WITHIN = 0.2;
+const SETTLE_TRIES = 40;
+
+/** One contender in one round, and the raw file beside it. */
+interface Sample {
+  readonly iops: number;
+  readonly raw: number;
 }
 
 export async function benchVolumes(options: VolumeBenchOptions): Promise<BenchRow[]> {
@@ -53,7 +68,7 @@ async function measureBeside(
   remote: LocalCluster,
   local: LocalCluster,
 ): Promise<BenchRow[]> {
-  const contenders: Contender[] = [{ name: 'raw file', iops: (cell) => rawIops(rawPath, cell, options.seconds) }];
+  const contenders: Contender[] = [{ name: RAW, iops: (cell) => rawIops(rawPath, cell, options.seconds) }];
   contenders.push({ name: 'qemu-nbd', iops: (cell) => exportIops(qemuUri, cell, options.seconds) });
   const add = async (name: string, uri: string): Promise<void> => {
     await fillExport(uri);
@@ -65,9 +80,11 @@ async function measureBeside(
   await add('one replica', (await remote.serve('one')).uri);
   await add('three replicas', (await remote.serve('three')).uri);
   await add('same process', (await local.serveWithStore('here', '2G', '6G')).uri);
+  await settle(rawPath);
+  const samples = new Samples();
   const rows: BenchRow[] = [];
   for (const cell of options.cells ?? CELLS) {
-    rows.push(...rowsOf(cell, await rounds(contenders, cell, options)));
+    rows.push(...rowsOf(cell, await rounds(contenders, cell, options.rounds, samples)));
     options.say(
       `${cellName(cell)}: ${rows
         .slice(-3)
@@ -75,37 +92,68 @@ async function measureBeside(
         .join('; ')}`,
     );
   }
+  options.say(samples.describe());
   return rows;
 }
 
-/** IOPS of each contender in each round. */
-async function rounds(contenders: readonly Contender[], cell: Cell, options: VolumeBenchOptions): Promise<Map<string, number[]>> {
-  const found = new Map<string, number[]>(contenders.map((contender) => [contender.name, []]));
-  for (let round = 0; round < options.rounds; round += 1) {
-    const order = round % 2 === 0 ? contenders : [...contenders].reverse();
-    for (const contender of order) found.get(contender.name)!.push(await contender.iops(cell));
+/** Until three durable writes' rates in a row are alike, or patience is over. */
+async function settle(rawPath: string): Promise<void> {
+  const rates: number[] = [];
+  for (let tries = 0; tries < SETTLE_TRIES; tries += 1) {
+    rates.unshift(await rawIops(rawPath, { pattern: 'randwrite', blockSize: '4k', depth: 1 }, 1));
+    const last = rates.slice(0, 3);
+    if (last.length === 3 && Math.min(...last) > Math.max(...last) * (1 - SETTLED_WITHIN)) return;
+  }
+}
+
+/** Each contender's samples, one a round. */
+async function rounds(
+  contenders: readonly Contender[],
+  cell: Cell,
+  count: number,
+  samples: Samples,
+): Promise<Map<string, Sample[]>> {
+  const found = new Map<string, Sample[]>(contenders.map(({ name }) => [name, []]));
+  for (let round = 0; round < count; round += 1) {
+    const order = round % 2 === 0 ? ORDER : [...ORDER].reverse();
+    const values: number[] = [];
+    for (const name of order) {
+      const contender = contenders.find((each) => each.name === name)!;
+      values.push(await samples.take(() => contender.iops(cell)));
+    }
+    order.forEach((name, at) => {
+      if (name !== RAW) found.get(name)!.push({ iops: values[at]!, raw: rawBeside(order, values, at) });
+    });
   }
   return found;
 }
 
-function rowsOf(cell: Cell, found: ReadonlyMap<string, readonly number[]>): BenchRow[] {
+const rawBeside = (order: readonly string[], values: readonly number[], at: number): number =>
+  (values[order.lastIndexOf(RAW, at)]! + values[order.indexOf(RAW, at)]!) / 2;
+
+function rowsOf(cell: Cell, found: ReadonlyMap<string, readonly Sample[]>): BenchRow[] {
   const peersOf: Readonly<Record<string, readonly string[]>> = {
-    'one replica': ['raw file'],
-    'same process': ['raw file', 'qemu-nbd'],
-    'three replicas': ['raw file', 'one replica'],
+    'one replica': [RAW],
+    'same process': [RAW, 'qemu-nbd'],
+    'three replicas': [RAW, 'one replica'],
   };
-  return Object.entries(peersOf).map(([name, peers]) => ({
-    question: `${name}, ${cellName(cell)}`,
-    unit: 'IOPS',
-    ours: Math.round(median(found.get(name)!)),
-    peers: Object.fromEntries(peers.map((peer) => [peer, Math.round(median(found.get(peer)!))])),
-    ratio: Object.fromEntries(peers.map((peer) => [peer, medianRatio(found.get(name)!, found.get(peer)!)])),
-    rounds: found.get(name)!.length,
-  }));
+  return Object.entries(peersOf).map(([name, peers]) => {
+    const ours = found.get(name)!;
+    const theirs = (peer: string): number[] =>
+      peer === RAW ? ours.map(({ raw }) => raw) : found.get(peer)!.map(({ iops }) => iops);
+    return {
+      question: `${name}, ${cellName(cell)}`,
+      unit: 'IOPS',
+      ours: Math.round(median(ours.map(({ iops }) => iops))),
+      peers: Object.fromEntries(peers.map((peer) => [peer, Math.round(median(theirs(peer)))])),
+      ratio: Object.fromEntries(peers.map((peer) => [peer, medianRatio(ours, theirs(peer))])),
+      rounds: ours.length,
+    };
+  });
 }
 
-const medianRatio = (ours: readonly number[], theirs: readonly number[]): number =>
-  Number(median(ours.map((value, round) => value / theirs[round]!)).toFixed(3));
+const medianRatio = (ours: readonly Sample[], theirs: readonly number[]): number =>
+  Number(median(ours.map(({ iops }, round) => iops / theirs[round]!)).toFixed(3));
 
 const describe = (row: BenchRow): string =>
   Object.entries(row.ratio)
