@@ -1,18 +1,17 @@
-// Calls that may wait in the kernel for as long as a device does: one message to generic netlink, one write to a file in /sys. Each
-// runs on a thread of its own, so neither the loop nor libuv's pool waits with it.
+// Calls that may wait in the kernel for as long as a device does, each a task (task.h): one message to generic netlink, one write to a
+// file in /sys.
 //
-// The thread leaves the process's table of descriptors and keeps in its own copy only those that its message hands over. So a thread
+// The call's thread leaves the process's table of descriptors and keeps in its own copy only those that its message hands over. So a thread
 // that is stuck in the kernel never keeps a socket of a killed process open: the kernel sees the peer's end at once, and the next
 // process can take the device over. Signals stay with the other threads, because their handlers use descriptors; and the loop is
-// woken by a second thread, which waits for the first and ends at once when the process is killed.
+// woken by the task's own thread, which waits for that one and ends at once when the process is killed.
 #define _GNU_SOURCE
-#include "pureflash.h"
+#include "task.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -28,9 +27,8 @@
 #define TEXT_BYTES_MAX 256
 
 struct errand {
-  napi_deferred deferred;
-  napi_threadsafe_function done;
-  int (*run)(struct errand *);
+  struct pf_task task;
+  int (*call)(struct errand *);
   int result;  // 0 or -errno
   uint32_t timeout_ms;
   uint32_t descriptor_count;
@@ -119,7 +117,8 @@ static int write_text(struct errand *errand) {
   return result;
 }
 
-static void free_errand(struct errand *errand) {
+static void free_errand(struct pf_task *task) {
+  struct errand *errand = (struct errand *)task;
   free(errand->answer);
   free(errand);
 }
@@ -127,74 +126,38 @@ static void free_errand(struct errand *errand) {
 static void *run_apart(void *data) {
   struct errand *errand = data;
   bool is_apart = leave_descriptors(errand);
-  errand->result = errand->run(errand);
+  errand->result = errand->call(errand);
   // Before the thread counts as ended: what the kernel did not keep is closed when the answer is there.
   if (is_apart) syscall(SYS_CLOSE_RANGE, 0, ~0u, 0);
   return NULL;
 }
 
-static void *run_errand(void *data) {
-  struct errand *errand = data;
-  napi_threadsafe_function done = errand->done;
+static pid_t run_errand(struct pf_task *task) {
+  struct errand *errand = (struct errand *)task;
   pthread_t thread;
   int error = pthread_create(&thread, NULL, run_apart, errand);
   if (error != 0) errand->result = -error;
   else pthread_join(thread, NULL);
-  // The environment may have ended meanwhile; then nobody waits for the answer.
-  if (napi_call_threadsafe_function(done, errand, napi_tsfn_blocking) != napi_ok) free_errand(errand);
-  else napi_release_threadsafe_function(done, napi_tsfn_release);
-  return NULL;
+  return 0;
 }
 
-// On the loop's thread: the promise resolves with the answer's bytes, or with a number (0 where there are none, or -errno).
-static void settle(napi_env env, napi_value unused, void *context, void *data) {
-  (void)unused;
-  (void)context;
-  struct errand *errand = data;
-  if (env != NULL) {
-    napi_value value = NULL;
-    void *copy;
-    if (errand->result != 0 || errand->answer == NULL) value = pf_number(env, errand->result);
-    else if (napi_create_arraybuffer(env, errand->answer_bytes, &copy, &value) == napi_ok)
-      memcpy(copy, errand->answer, errand->answer_bytes);
-    if (value != NULL) napi_resolve_deferred(env, errand->deferred, value);
-  }
-  free_errand(errand);
+// The answer's bytes, or a number: 0 where there are none, or -errno.
+static napi_value answer_of(napi_env env, struct pf_task *task) {
+  const struct errand *errand = (struct errand *)task;
+  napi_value value;
+  void *copy;
+  if (errand->result != 0 || errand->answer == NULL) return pf_number(env, errand->result);
+  if (napi_create_arraybuffer(env, errand->answer_bytes, &copy, &value) != napi_ok) return NULL;
+  memcpy(copy, errand->answer, errand->answer_bytes);
+  return value;
 }
 
-static int start_thread(struct errand *errand) {
-  pthread_t thread;
-  pthread_attr_t attributes;
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_attr_init(&attributes);
-  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  int error = pthread_create(&thread, &attributes, run_errand, errand);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
-  pthread_attr_destroy(&attributes);
-  return error;
-}
-
-// Takes the errand over, whatever happens; its promise.
-static napi_value send_off(napi_env env, struct errand *errand) {
-  napi_value promise = NULL, name;
-  bool is_ready = napi_create_promise(env, &errand->deferred, &promise) == napi_ok &&
-                  napi_create_string_utf8(env, "pureflash errand", NAPI_AUTO_LENGTH, &name) == napi_ok &&
-                  napi_create_threadsafe_function(env, NULL, NULL, name, 0, 1, NULL, NULL, NULL, settle, &errand->done) == napi_ok;
-  if (!is_ready) {
-    free_errand(errand);
-    napi_throw_error(env, NULL, "no thread could be prepared");
-    return NULL;
-  }
-  napi_threadsafe_function done = errand->done;
-  int error = start_thread(errand);
-  if (error != 0) {
-    napi_resolve_deferred(env, errand->deferred, pf_number(env, -error));
-    napi_release_threadsafe_function(done, napi_tsfn_abort);
-    free_errand(errand);
-  }
-  return promise;
+static struct errand *make_errand(int (*call)(struct errand *)) {
+  struct errand *errand = calloc(1, sizeof *errand);
+  if (errand == NULL) return NULL;
+  errand->task = (struct pf_task){.run = run_errand, .answer = answer_of, .destroy = free_errand};
+  errand->call = call;
+  return errand;
 }
 
 static int compare_descriptors(const void *left, const void *right) { return *(const int32_t *)left - *(const int32_t *)right; }
@@ -227,18 +190,17 @@ static napi_value exchange_netlink(napi_env env, napi_callback_info info) {
   void *bytes = NULL;
   PF_CHECK(env, napi_get_cb_info(env, info, &count, arguments, NULL, NULL));
   PF_CHECK(env, napi_get_typedarray_info(env, arguments[0], &type, &size, &bytes, NULL, NULL));
-  struct errand *errand = calloc(1, sizeof *errand);
+  struct errand *errand = make_errand(exchange);
   if (errand == NULL) PF_CHECK(env, napi_generic_failure);
-  errand->run = exchange;
   if (type != napi_uint8_array || size < sizeof(struct nlmsghdr) || size > sizeof errand->request ||
       !read_descriptors(env, arguments[1], errand) || !read_text(env, arguments[2], errand->path, sizeof errand->path) ||
       napi_get_value_uint32(env, arguments[3], &errand->timeout_ms) != napi_ok) {
-    free_errand(errand);
+    free_errand(&errand->task);
     PF_CHECK(env, napi_invalid_arg);
   }
   memcpy(errand->request, bytes, size);
   errand->request_bytes = size;
-  return send_off(env, errand);
+  return pf_task_start(env, &errand->task);
 }
 
 // writeAttribute(path, text): promise of 0 or -errno. One write to a file that is there.
@@ -246,15 +208,14 @@ static napi_value write_attribute(napi_env env, napi_callback_info info) {
   size_t count = 2;
   napi_value arguments[2];
   PF_CHECK(env, napi_get_cb_info(env, info, &count, arguments, NULL, NULL));
-  struct errand *errand = calloc(1, sizeof *errand);
+  struct errand *errand = make_errand(write_text);
   if (errand == NULL) PF_CHECK(env, napi_generic_failure);
-  errand->run = write_text;
   if (!read_text(env, arguments[0], errand->path, sizeof errand->path) ||
       !read_text(env, arguments[1], errand->text, sizeof errand->text)) {
-    free_errand(errand);
+    free_errand(&errand->task);
     PF_CHECK(env, napi_invalid_arg);
   }
-  return send_off(env, errand);
+  return pf_task_start(env, &errand->task);
 }
 
 bool pf_register_errands(napi_env env, napi_value exports) {

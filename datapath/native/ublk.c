@@ -5,19 +5,16 @@
 // the descriptors' mapping keeps that open while any thread of the process lives. So commands run in a program of their own
 // (ublk-control/), which shares no memory with us but the job: it may wait for ever, and our death is noticed at once.
 #define _GNU_SOURCE
-#include "pureflash.h"
+#include "task.h"
 #include "ublk-job.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define SYS_PIDFD_OPEN 434
@@ -25,8 +22,7 @@
 #define DESCRIPTOR_BYTES 24
 
 struct job {
-  napi_deferred deferred;
-  napi_threadsafe_function done;
+  struct pf_task task;
   int result;
   int fd;  // of the memory below
   uint32_t timeout_ms;
@@ -54,75 +50,33 @@ static int wait_for_program(const struct job *job, pid_t child) {
   return count > 0 ? job->shared->error : -ETIMEDOUT;
 }
 
-static void free_job(struct job *job) {
+static void free_job(struct pf_task *task) {
+  struct job *job = (struct job *)task;
   if (job->shared != NULL) munmap(job->shared, sizeof *job->shared);
   if (job->fd >= 0) close(job->fd);
   free(job);
 }
 
-static void *run_job(void *data) {
-  struct job *job = data;
-  napi_threadsafe_function done = job->done;
+static pid_t run_job(struct pf_task *task) {
+  struct job *job = (struct job *)task;
   pid_t child = 0;
   int error = start_program(job, &child);
   job->result = error != 0 ? error : wait_for_program(job, child);
-  // The environment may have ended meanwhile; then nobody waits for the answer.
-  if (napi_call_threadsafe_function(done, job, napi_tsfn_blocking) != napi_ok) free_job(job);
-  else napi_release_threadsafe_function(done, napi_tsfn_release);
-  if (error == 0) waitpid(child, NULL, 0);
-  return NULL;
+  return error == 0 ? child : 0;
 }
 
-// On the loop's thread: the promise resolves with the results and the bytes, or with -errno.
-static void settle(napi_env env, napi_value unused, void *context, void *data) {
-  (void)unused;
-  (void)context;
-  struct job *job = data;
-  if (env != NULL) {
-    napi_value value = NULL;
-    void *copy;
-    const struct pf_ublk_job *shared = job->shared;
-    size_t results = shared->command_count * sizeof(int32_t), bytes = (size_t)shared->command_count * shared->stride;
-    if (job->result != 0) value = pf_number(env, job->result);
-    else if (napi_create_arraybuffer(env, results + bytes, &copy, &value) == napi_ok) {
-      memcpy(copy, shared->results, results);
-      memcpy((uint8_t *)copy + results, shared->bytes, bytes);
-    }
-    if (value != NULL) napi_resolve_deferred(env, job->deferred, value);
-  }
-  free_job(job);
-}
-
-static int start_thread(struct job *job) {
-  pthread_t thread;
-  pthread_attr_t attributes;
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_attr_init(&attributes);
-  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  int error = pthread_create(&thread, &attributes, run_job, job);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
-  pthread_attr_destroy(&attributes);
-  return error;
-}
-
-static napi_value send_off(napi_env env, struct job *job) {
-  napi_value promise = NULL, name;
-  bool is_ready = napi_create_promise(env, &job->deferred, &promise) == napi_ok &&
-                  napi_create_string_utf8(env, "ublk", NAPI_AUTO_LENGTH, &name) == napi_ok &&
-                  napi_create_threadsafe_function(env, NULL, NULL, name, 0, 1, NULL, NULL, NULL, settle, &job->done) == napi_ok;
-  if (!is_ready) {
-    free_job(job);
-    napi_throw_error(env, NULL, "a control command could not be sent off");
-    return NULL;
-  }
-  int error = start_thread(job);
-  if (error == 0) return promise;
-  napi_resolve_deferred(env, job->deferred, pf_number(env, -error));
-  napi_release_threadsafe_function(job->done, napi_tsfn_release);
-  free_job(job);
-  return promise;
+// The results and the bytes, or -errno.
+static napi_value answer_of(napi_env env, struct pf_task *task) {
+  const struct job *job = (struct job *)task;
+  const struct pf_ublk_job *shared = job->shared;
+  napi_value value;
+  void *copy;
+  size_t results = shared->command_count * sizeof(int32_t), bytes = (size_t)shared->command_count * shared->stride;
+  if (job->result != 0) return pf_number(env, job->result);
+  if (napi_create_arraybuffer(env, results + bytes, &copy, &value) != napi_ok) return NULL;
+  memcpy(copy, shared->results, results);
+  memcpy((uint8_t *)copy + results, shared->bytes, bytes);
+  return value;
 }
 
 static bool read_text(napi_env env, napi_value value, char *target, size_t size, size_t *length) {
@@ -167,12 +121,13 @@ static bool read_job(napi_env env, napi_value *arguments, struct pf_ublk_job *jo
 static struct job *make_job(void) {
   struct job *job = calloc(1, sizeof *job);
   if (job == NULL) return NULL;
+  job->task = (struct pf_task){.run = run_job, .answer = answer_of, .destroy = free_job};
   job->fd = memfd_create("ublk job", MFD_CLOEXEC);
   if (job->fd >= 0 && ftruncate(job->fd, sizeof *job->shared) == 0)
     job->shared = mmap(NULL, sizeof *job->shared, PROT_READ | PROT_WRITE, MAP_SHARED, job->fd, 0);
   if (job->shared != NULL && job->shared != MAP_FAILED) return job;
   job->shared = NULL;
-  free_job(job);
+  free_job(&job->task);
   return NULL;
 }
 
@@ -187,8 +142,8 @@ static napi_value ublk_control(napi_env env, napi_callback_info info) {
   bool is_good = count == 7 && read_text(env, arguments[0], job->program, sizeof job->program, &length) &&
                  read_job(env, arguments + 1, job->shared) &&
                  napi_get_value_uint32(env, arguments[6], &job->timeout_ms) == napi_ok;
-  if (is_good) return send_off(env, job);
-  free_job(job);
+  if (is_good) return pf_task_start(env, &job->task);
+  free_job(&job->task);
   PF_CHECK(env, napi_invalid_arg);
   return NULL;
 }

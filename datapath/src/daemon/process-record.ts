@@ -2,7 +2,7 @@
 // Called by process.ts and service-set.ts. A record that cannot be read, or that speaks of another service, is set aside under
 // another name and never trusted. Version 1.
 import { PfError } from '../base/errors.ts';
-import type { ProcessIdentity } from '../world/processes.ts';
+import { isProcessIdentity, type ProcessIdentity } from '../world/processes.ts';
 import type { World } from '../world/world.ts';
 import type { ConfigHashes } from './config-change.ts';
 
@@ -117,13 +117,8 @@ function isRecord(value: unknown): value is ProcessRecord {
   if (version !== RECORD_VERSION || typeof name !== 'string' || typeof socketPath !== 'string') return false;
   if (!Array.isArray(command) || !command.every((part) => typeof part === 'string')) return false;
   if (!isObject(config) || typeof config['whole'] !== 'string' || typeof config['restartPart'] !== 'string') return false;
-  return identity === null || isIdentity(identity);
-}
-
-function isIdentity(value: unknown): boolean {
-  if (!isObject(value)) return false;
-  const { pid, startTicks, bootId } = value;
-  return Number.isSafeInteger(pid) && (pid as number) > 1 && Number.isSafeInteger(startTicks) && typeof bootId === 'string';
+  // Process 1 is nobody's daemon, and must never get a signal from here.
+  return identity === null || (isProcessIdentity(identity) && identity.pid > 1);
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

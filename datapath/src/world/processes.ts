@@ -11,6 +11,12 @@ export interface ProcessIdentity {
   readonly bootId: string;
 }
 
+/** Of a value from a file. */
+export function isProcessIdentity(value: unknown): value is ProcessIdentity {
+  const { pid, startTicks, bootId } = (value ?? {}) as Partial<ProcessIdentity>;
+  return Number.isSafeInteger(pid) && pid! > 0 && Number.isSafeInteger(startTicks) && typeof bootId === 'string';
+}
+
 export interface SpawnOptions {
   readonly environment?: Readonly<Record<string, string>>;
   /** stdout and stderr are appended to this file. */

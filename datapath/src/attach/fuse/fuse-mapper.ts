@@ -15,7 +15,8 @@ import type { World } from '../../world/world.ts';
 import type { MapRequest, Mapper, Mapping } from '../mapper.ts';
 import { FuseMapping, type MappingWorld } from './fuse-mapping.ts';
 import { FuseServer } from './fuse-server.ts';
-import { MappingRecords, isMappingName, type MappingRecord } from './mapping-records.ts';
+import { MappingRecords, isMappingName } from '../mapping-records.ts';
+import { MAPPING_RECORD, type MappingRecord } from './mapping-record.ts';
 
 const FILE_SUFFIX = '.disk';
 const DRAIN_MS = 5000;
@@ -34,7 +35,7 @@ export class FuseMapper implements Mapper {
   readonly #world: FuseMapperWorld;
   readonly #folder: string;
   readonly #drainMs: number;
-  readonly #records: MappingRecords;
+  readonly #records: MappingRecords<MappingRecord>;
   readonly #served = new Set<string>();
   /** Their connections are ended by us. */
   readonly #ending = new Set<string>();
@@ -43,7 +44,7 @@ export class FuseMapper implements Mapper {
     this.#world = world;
     this.#folder = options.folder;
     this.#drainMs = options.drainMs ?? DRAIN_MS;
-    this.#records = new MappingRecords(world, options.folder);
+    this.#records = new MappingRecords(world.files, options.folder, MAPPING_RECORD);
   }
 
   async unavailable(): Promise<string | null> {
@@ -61,13 +62,13 @@ export class FuseMapper implements Mapper {
     if ((await this.#records.read(name)) !== null) {
       throw new PfError('ALREADY_EXISTS', `cannot map "${name}": there is a mapping of that name; adopt it or unmap it first`);
     }
-    await this.#records.write(name, null);
+    await this.#records.write({ name, holder: null });
     this.#served.add(name);
     let server: FuseServer | null = null;
     try {
       const channel = await fuse.open();
       server = this.#makeServer(name, channel, device);
-      await this.#records.write(name, await fuse.hold(channel, this.#mountPoint(name)));
+      await this.#records.write({ name, holder: await fuse.hold(channel, this.#mountPoint(name)) });
       await fuse.mount(channel, this.#mountPoint(name));
       server.start();
       const options = { blockSizeBytes: blockSizeOf(device), isReadOnly: device.isReadOnly } as const;
@@ -159,7 +160,7 @@ export class FuseMapper implements Mapper {
     this.#world.log.error(
       `the record of the mapping "${name}" is damaged or wrong: it is made anew from the holder, process ${holder!.pid}`,
     );
-    await this.#records.write(name, holder!);
+    await this.#records.write({ name, holder: holder! });
     return found;
   }
 

@@ -33,7 +33,7 @@ class Server {
 
   /** Never resolves once the process is dead. */
   async run<T>(promise: Promise<T>): Promise<T> {
-    const result = await this.machine.run(promise);
+    const result = await this.machine.time.run(promise);
     if (result !== 'died') return result;
     if (this.process.isAlive) throw new Error('nothing happens any more');
     return new Promise<never>(() => {});
@@ -405,7 +405,7 @@ async function live(life: Life, crash: Crash | null): Promise<{ machine: MemoryM
   await life.prepare?.(machine);
   const server = new Server(machine, crash);
   const first = async (): Promise<unknown> => life.first(await server.open(optionsOf(life)));
-  await machine.run(Promise.resolve().then(first));
+  await machine.time.run(Promise.resolve().then(first));
   return { machine, server };
 }
 

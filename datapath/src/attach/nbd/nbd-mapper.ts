@@ -13,7 +13,8 @@ import type { MapRequest, Mapper, Mapping } from '../mapper.ts';
 import { TurnsByName } from '../turns-by-name.ts';
 import { KernelDevices, type KernelDevice } from './kernel-devices.ts';
 import { openLink, type KernelLink } from './kernel-link.ts';
-import { MappingRecords, type MappingRecord } from './mapping-records.ts';
+import { MappingRecords } from '../mapping-records.ts';
+import { MAPPING_RECORD, type MappingRecord } from './mapping-record.ts';
 import { NbdControl } from './nbd-control.ts';
 import { NbdMapping, reconnectLinks, type MappingSurroundings } from './nbd-mapping.ts';
 import { missingForNbd } from './nbd-requirements.ts';
@@ -78,7 +79,7 @@ export class NbdMapper implements Mapper {
       world,
       control: new NbdControl(world.kernel!, world.clock),
       devices: new KernelDevices(world.files, world.clock, `${options.sysFolder ?? '/sys'}/block`),
-      records: new MappingRecords(world.files, options.folder),
+      records: new MappingRecords(world.files, options.folder, MAPPING_RECORD),
       server,
       deviceFolder: options.deviceFolder ?? '/dev',
       resendMs: (this.#isLooking ? LOOK_AFTER_MS : this.#timeoutS * 1000 || KERNEL_LOOK_AFTER_MS) + TIMER_SLACK_MS,

@@ -15,7 +15,8 @@ import { blockSizeOf } from '../block-size.ts';
 import type { Mapping } from '../mapper.ts';
 import { openLink, type KernelLink } from './kernel-link.ts';
 import type { KernelDevices } from './kernel-devices.ts';
-import type { MappingRecord, MappingRecords } from './mapping-records.ts';
+import type { MappingRecords } from '../mapping-records.ts';
+import type { MappingRecord } from './mapping-record.ts';
 import type { NbdControl } from './nbd-control.ts';
 import type { NbdMapperWorld } from './nbd-mapper.ts';
 
@@ -24,7 +25,7 @@ export interface MappingSurroundings {
   readonly world: NbdMapperWorld;
   readonly control: NbdControl;
   readonly devices: KernelDevices;
-  readonly records: MappingRecords;
+  readonly records: MappingRecords<MappingRecord>;
   readonly server: NbdServer;
   readonly deviceFolder: string;
   /** Until then the kernel has looked for requests of sockets that are gone. */

@@ -22,14 +22,14 @@ function mapperOf(process: MemoryProcess): Promise<UblkMapper> {
 
 async function mapOn(machine: MemoryMachine, process: MemoryProcess): Promise<Mapping> {
   const mapper = await mapperOf(process);
-  const mapping = await machine.run(mapper.map({ name: NAME, device: deviceOn(machine) }));
+  const mapping = await machine.time.run(mapper.map({ name: NAME, device: deviceOn(machine) }));
   if (mapping === 'died') throw new Error('nothing went on');
   return mapping;
 }
 
 async function codeOf(machine: MemoryMachine, action: Promise<unknown>): Promise<string> {
   try {
-    return (await machine.run(action)) === 'died' ? 'died' : 'done';
+    return (await machine.time.run(action)) === 'died' ? 'died' : 'done';
   } catch (error) {
     return errorCodeOf(error);
   }
@@ -45,14 +45,14 @@ test('a device is made, grows and goes', async () => {
   const mapper = await mapperOf(process);
   assert.is(await mapper.unavailable(), null);
   const device = deviceOn(machine);
-  assert.is(await machine.run(mapper.adopt({ name: NAME, device })), null);
-  const mapping = (await machine.run(mapper.map({ name: NAME, device }))) as Mapping;
+  assert.is(await machine.time.run(mapper.adopt({ name: NAME, device })), null);
+  const mapping = (await machine.time.run(mapper.map({ name: NAME, device }))) as Mapping;
   assert.equal([mapping.devicePath, mapping.sizeBytes], ['/dev/ublkb0', 64 * MiB]);
   assert.equal(await mapper.names('pf-1-'), [NAME]);
   assert.is(await codeOf(machine, mapper.map({ name: NAME, device })), 'ALREADY_EXISTS');
   assert.is(await codeOf(machine, mapper.adopt({ name: NAME, device })), 'INVALID_STATE');
   Object.defineProperty(device, 'sizeBytes', { value: 128 * MiB });
-  await machine.run(mapping.resize());
+  await machine.time.run(mapping.resize());
   assert.equal([mapping.sizeBytes, machine.ublk.sizeBytes(0)], [128 * MiB, 128 * MiB]);
   machine.ublk.device.disk!.isUsed = true;
   assert.is(await codeOf(machine, mapping.unmap()), 'INVALID_STATE');
@@ -91,23 +91,23 @@ test('a killed process leaves its device to the next one; one that lives keeps i
   assert.is(await codeOf(machine, second.adopt({ name: NAME, device })), 'INVALID_STATE');
   const adopting = second.adopt({ name: NAME, device });
   first.kill();
-  const mapping = (await machine.run(adopting)) as Mapping;
+  const mapping = (await machine.time.run(adopting)) as Mapping;
   assert.equal([mapping.devicePath, mapping.sizeBytes, machine.ublk.device.state], ['/dev/ublkb0', 64 * MiB, 1]);
-  await machine.run(mapping.unmap());
+  await machine.time.run(mapping.unmap());
   assert.equal(left(machine), [[], [], []]);
 });
 
 test('a handed over device waits for the next process while the first lives on', async () => {
   const machine = new MemoryMachine();
   const mapping = await mapOn(machine, machine.start());
-  await machine.run(mapping.handOver());
+  await machine.time.run(mapping.handOver());
   assert.equal([machine.ublk.device.state, machine.ublk.disks()], [2, ['ublkb0']]);
   assert.is(await codeOf(machine, mapping.resize()), 'INVALID_STATE');
   assert.is(await codeOf(machine, mapping.unmap()), 'done');
   assert.equal(machine.ublk.disks(), ['ublkb0']);
   const next = await mapperOf(machine.start());
-  const adopted = (await machine.run(next.adopt({ name: NAME, device: deviceOn(machine) }))) as Mapping;
-  await machine.run(adopted.unmap());
+  const adopted = (await machine.time.run(next.adopt({ name: NAME, device: deviceOn(machine) }))) as Mapping;
+  await machine.time.run(adopted.unmap());
   assert.equal(left(machine), [[], [], []]);
 });
 
@@ -126,9 +126,9 @@ for (const [how, damage] of [
     else machine.files.set(path, new TextEncoder().encode(damage));
     const next = await mapperOf(machine.start());
     assert.is(await codeOf(machine, next.map({ name: NAME, device: deviceOn(machine) })), 'ALREADY_EXISTS');
-    const mapping = (await machine.run(next.adopt({ name: NAME, device: deviceOn(machine) }))) as Mapping;
+    const mapping = (await machine.time.run(next.adopt({ name: NAME, device: deviceOn(machine) }))) as Mapping;
     assert.is(mapping.devicePath, '/dev/ublkb0');
-    await machine.run(mapping.unmap());
+    await machine.time.run(mapping.unmap());
     assert.equal(left(machine), [[], [], []]);
   });
 }
@@ -138,14 +138,14 @@ test('reap() removes what nobody serves, stops what is in use, and leaves what i
   const first = machine.start();
   await mapOn(machine, first);
   const next = await mapperOf(machine.start());
-  assert.equal(await machine.run(next.reap('pf-1-', new Set())), []);
+  assert.equal(await machine.time.run(next.reap('pf-1-', new Set())), []);
   first.kill();
-  assert.equal(await machine.run(next.reap('pf-1-', new Set([NAME]))), []);
-  assert.equal(await machine.run(next.reap('pf-2-', new Set())), []);
+  assert.equal(await machine.time.run(next.reap('pf-1-', new Set([NAME]))), []);
+  assert.equal(await machine.time.run(next.reap('pf-2-', new Set())), []);
   machine.ublk.device.disk!.isUsed = true;
-  assert.equal(await machine.run(next.reap('pf-1-', new Set())), []);
+  assert.equal(await machine.time.run(next.reap('pf-1-', new Set())), []);
   assert.equal([machine.ublk.disks(), await next.names('')], [[], [NAME]]);
-  assert.equal(await machine.run(next.reap('pf-1-', new Set())), [NAME]);
+  assert.equal(await machine.time.run(next.reap('pf-1-', new Set())), [NAME]);
   assert.equal(left(machine), [[], [], []]);
 });
 
@@ -162,7 +162,7 @@ async function dieEverywhere(
       await before?.(machine);
       const crash: Crash = { atCall, when };
       const process = machine.start(crash);
-      await machine.run(act(machine, process)).catch(() => {});
+      await machine.time.run(act(machine, process)).catch(() => {});
       if (process.isAlive) {
         assert.ok(atCall > 1);
         return outcomes;
@@ -176,16 +176,16 @@ async function dieEverywhere(
 /** The next process adopts what it can, and unmaps it. */
 async function adoptNext(machine: MemoryMachine): Promise<string> {
   const mapper = await mapperOf(machine.start());
-  const mapping = await machine.run(mapper.adopt({ name: NAME, device: deviceOn(machine) }));
+  const mapping = await machine.time.run(mapper.adopt({ name: NAME, device: deviceOn(machine) }));
   if (mapping === 'died') return 'stuck';
   if (mapping === null) return 'removed';
-  await machine.run(mapping.unmap());
+  await machine.time.run(mapping.unmap());
   return 'adopted';
 }
 
 async function reapNext(machine: MemoryMachine): Promise<string> {
   const mapper = await mapperOf(machine.start());
-  const removed = await machine.run(mapper.reap('pf-1-', new Set()));
+  const removed = await machine.time.run(mapper.reap('pf-1-', new Set()));
   return removed === 'died' ? 'stuck' : removed.length === 1 ? 'reaped' : 'nothing left';
 }
 
@@ -196,7 +196,7 @@ const mapped = async (machine: MemoryMachine): Promise<void> => {
   process.kill();
 };
 const adopt = async (machine: MemoryMachine, process: MemoryProcess): Promise<Mapping> =>
-  (await machine.run((await mapperOf(process)).adopt({ name: NAME, device: deviceOn(machine) }))) as Mapping;
+  (await machine.time.run((await mapperOf(process)).adopt({ name: NAME, device: deviceOn(machine) }))) as Mapping;
 
 test('map() dies at each step', async () => {
   const outcomes = await dieEverywhere(map, null, adoptNext);

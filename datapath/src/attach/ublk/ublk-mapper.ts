@@ -15,7 +15,8 @@ import type { World } from '../../world/world.ts';
 import { blockSizeOf } from '../block-size.ts';
 import type { MapRequest, Mapper, Mapping } from '../mapper.ts';
 import { TurnsByName } from '../turns-by-name.ts';
-import { MappingRecords, isMappingName, type MappingRecord } from './mapping-records.ts';
+import { MappingRecords, isMappingName } from '../mapping-records.ts';
+import { MAPPING_RECORD, type MappingRecord } from './mapping-record.ts';
 import { DEAD, LIVE, hashOf, isSameHash, type DeviceInfo, type NameHash } from './protocol.ts';
 import { UblkControl } from './ublk-control.ts';
 import { UblkMapping } from './ublk-mapping.ts';
@@ -50,7 +51,7 @@ export class UblkMapper implements Mapper {
   readonly kind = 'ublk';
   readonly #world: UblkMapperWorld;
   readonly #options: UblkMapperOptions;
-  readonly #records: MappingRecords;
+  readonly #records: MappingRecords<MappingRecord>;
   readonly #control: UblkControl | null;
   readonly #owner: ProcessIdentity;
   readonly #served = new Set<string>();
@@ -63,7 +64,7 @@ export class UblkMapper implements Mapper {
     this.#world = world;
     this.#options = options;
     this.#owner = owner;
-    this.#records = new MappingRecords(world.files, folder);
+    this.#records = new MappingRecords(world.files, folder, MAPPING_RECORD);
     this.#control =
       world.ublk === undefined ? null : new UblkControl(world.ublk, world.files, world.clock, { sysFolder, deviceFolder });
   }

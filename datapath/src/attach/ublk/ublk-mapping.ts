@@ -9,14 +9,15 @@ import { Mutex } from '../../daemon/mutex.ts';
 import type { World } from '../../world/world.ts';
 import { blockSizeOf } from '../block-size.ts';
 import type { Mapping } from '../mapper.ts';
-import type { MappingRecord, MappingRecords } from './mapping-records.ts';
+import type { MappingRecords } from '../mapping-records.ts';
+import type { MappingRecord } from './mapping-record.ts';
 import type { UblkControl } from './ublk-control.ts';
 import type { UblkServer } from './ublk-server.ts';
 
 export interface MappingParts {
   readonly world: Pick<World, 'clock' | 'log'>;
   readonly control: UblkControl;
-  readonly records: MappingRecords;
+  readonly records: MappingRecords<MappingRecord>;
   readonly record: MappingRecord;
   readonly deviceId: number;
   readonly device: BlockDevice;

@@ -3,19 +3,17 @@
 import { PfError } from '../../../base/errors.ts';
 import { crc32c } from '../../../base/crc32c.ts';
 import { Arena } from '../../../world/arena.ts';
-import type { Clock, Timer } from '../../../world/clock.ts';
 import type { Files } from '../../../world/files.ts';
 import type { Kernel } from '../../../world/kernel.ts';
 import { silentLogger } from '../../../world/log.ts';
 import type { Network, Stream, StreamHandler, StreamPair } from '../../../world/network.ts';
 import type { ProcessIdentity, Processes } from '../../../world/processes.ts';
 import { TurnQueue } from '../../../world/turn-queue.ts';
+import { MemoryTime } from '../../testing/memory-time.ts';
 import type { NbdMapperWorld } from '../nbd-mapper.ts';
 import { MemoryNbd } from './memory-nbd.ts';
 
 const MiB = 1024 * 1024;
-/** What happens without time going by takes fewer turns of the loop. */
-const TURNS = 4;
 const NEVER = new Promise<never>(() => {});
 
 const turn = new TurnQueue(() => queueMicrotask(() => turn.run()));
@@ -30,16 +28,14 @@ export interface Crash {
 
 export class MemoryMachine {
   readonly nbd = new MemoryNbd();
+  readonly time = new MemoryTime();
   readonly files = new Map<string, Uint8Array>();
   readonly attributes = new Map<string, string>();
   /** CapEff of every process. */
   rights = '000001ffffffffff';
   readonly memory = MEMORY;
   readonly #living = new Map<number, MemoryProcess>();
-  #isRunning = false;
   #lastPid = 100;
-  #now = 0;
-  readonly #timers = new Set<{ readonly at: number; readonly callback: () => void }>();
 
   start(crash: Crash | null = null): MemoryProcess {
     const process = new MemoryProcess(this, ++this.#lastPid, crash);
@@ -53,48 +49,6 @@ export class MemoryMachine {
 
   isLiving(pid: number): boolean {
     return this.#living.has(pid);
-  }
-
-  /** Lets time go by until the promise is settled, or until nobody waits for anything: then "died". */
-  async run<T>(promise: Promise<T>): Promise<T | 'died'> {
-    if (this.#isRunning) return promise;
-    this.#isRunning = true;
-    try {
-      return await this.#passTime(promise);
-    } finally {
-      this.#isRunning = false;
-    }
-  }
-
-  async #passTime<T>(promise: Promise<T>): Promise<T | 'died'> {
-    let isSettled = false;
-    const result = promise.finally(() => (isSettled = true));
-    result.catch(() => {});
-    for (;;) {
-      for (let turn = 0; turn < TURNS && !isSettled; turn += 1) await new Promise((resolve) => setImmediate(resolve));
-      if (isSettled) return result;
-      const next = [...this.#timers].sort((a, b) => a.at - b.at)[0];
-      if (next === undefined) return 'died';
-      this.#timers.delete(next);
-      this.#now = Math.max(this.#now, next.at);
-      next.callback();
-    }
-  }
-
-  /** Of one process: its timers end with it. */
-  clockOf(process: MemoryProcess): Clock {
-    const after = (delayMs: number, callback: () => void): Timer => {
-      const timer = { at: this.#now + delayMs, callback: () => (process.isAlive ? callback() : undefined) };
-      this.#timers.add(timer);
-      return { cancel: () => this.#timers.delete(timer) };
-    };
-    return {
-      now: () => this.#now,
-      wallTimeMs: () => this.#now,
-      after,
-      every: () => ({ cancel() {} }),
-      sleep: (delayMs) => new Promise((resolve) => after(delayMs, resolve)),
-    };
   }
 
   readFile(path: string, pid: number): string | Uint8Array | null {
@@ -123,7 +77,7 @@ export class MemoryProcess {
     this.#crash = crash;
     this.world = {
       memory: machine.memory,
-      clock: machine.clockOf(this),
+      clock: machine.time.clockOf(this),
       log: silentLogger,
       files: this.#files(),
       processes: this.#processes(),

@@ -4,18 +4,16 @@ import { createHash } from 'node:crypto';
 import { crc32c } from '../../../base/crc32c.ts';
 import { PfError } from '../../../base/errors.ts';
 import { Arena } from '../../../world/arena.ts';
-import type { Clock, Timer } from '../../../world/clock.ts';
 import type { Files } from '../../../world/files.ts';
 import { silentLogger } from '../../../world/log.ts';
 import type { ProcessIdentity, Processes } from '../../../world/processes.ts';
 import { TurnQueue } from '../../../world/turn-queue.ts';
 import type { Ublk, UblkQueue } from '../../../world/ublk.ts';
+import { MemoryTime } from '../../testing/memory-time.ts';
 import type { UblkMapperWorld } from '../ublk-mapper.ts';
 import { MemoryUblk } from './memory-ublk.ts';
 
 const MiB = 1024 * 1024;
-/** What happens without time going by takes fewer turns of the loop. */
-const TURNS = 6;
 const NEVER = new Promise<never>(() => {});
 
 const turn = new TurnQueue(() => queueMicrotask(() => turn.run()));
@@ -30,14 +28,13 @@ export interface Crash {
 
 export class MemoryMachine {
   readonly ublk = new MemoryUblk();
+  readonly time = new MemoryTime();
   readonly files = new Map<string, Uint8Array>();
   /** CapEff of every process. */
   rights = '000001ffffffffff';
   readonly memory = new Arena(new ArrayBuffer(MEMORY_BYTES), crc32c, turn);
   readonly #living = new Set<number>();
-  readonly #timers = new Set<{ readonly at: number; readonly callback: () => void }>();
   #lastPid = 100;
-  #now = 0;
 
   start(crash: Crash | null = null): MemoryProcess {
     const process = new MemoryProcess(this, ++this.#lastPid, crash);
@@ -52,38 +49,6 @@ export class MemoryMachine {
 
   isLiving(pid: number): boolean {
     return this.#living.has(pid);
-  }
-
-  /** Lets time go by until the promise is settled, or until nobody waits for anything: then "died". */
-  async run<T>(promise: Promise<T>): Promise<T | 'died'> {
-    let isSettled = false;
-    const result = promise.finally(() => (isSettled = true));
-    result.catch(() => {});
-    for (;;) {
-      for (let each = 0; each < TURNS && !isSettled; each += 1) await new Promise((resolve) => setImmediate(resolve));
-      if (isSettled) return result;
-      const next = [...this.#timers].sort((a, b) => a.at - b.at)[0];
-      if (next === undefined) return 'died';
-      this.#timers.delete(next);
-      this.#now = Math.max(this.#now, next.at);
-      next.callback();
-    }
-  }
-
-  /** Of one process: its timers end with it. */
-  clockOf(process: MemoryProcess): Clock {
-    const after = (delayMs: number, callback: () => void): Timer => {
-      const timer = { at: this.#now + delayMs, callback: () => (process.isAlive ? callback() : undefined) };
-      this.#timers.add(timer);
-      return { cancel: () => this.#timers.delete(timer) };
-    };
-    return {
-      now: () => this.#now,
-      wallTimeMs: () => this.#now,
-      after,
-      every: () => ({ cancel() {} }),
-      sleep: (delayMs) => new Promise((resolve) => after(delayMs, resolve)),
-    };
   }
 
   readFile(path: string): Uint8Array | null {
@@ -118,7 +83,7 @@ export class MemoryProcess {
     this.world = {
       ports: 'io_uring',
       memory: machine.memory,
-      clock: machine.clockOf(this),
+      clock: machine.time.clockOf(this),
       log: silentLogger,
       files: this.#files(),
       processes: this.#processes(),
