@@ -11,7 +11,8 @@ import { openNodeWorld } from '../../datapath/src/world/node/node-world.ts';
 import { silentLogger } from '../../datapath/src/world/log.ts';
 import type { World } from '../../datapath/src/world/world.ts';
 import type { BenchRow } from './bench-row.ts';
-import { cellName, fillRawFile, median, rawIops, type Cell } from './fio-cells.ts';
+import { cellName, fillRawFile, rawIops, type Cell } from './fio-cells.ts';
+import { median } from './rounds.ts';
 
 const MIB = 1024 * 1024;
 const SPAN_BYTES = 1024 * MIB;

@@ -65,9 +65,3 @@ export async function exportIops(uri: string, cell: Cell, seconds: number): Prom
     throw new Error(`fio failed on ${cellName(cell)}: ${result.output.slice(0, 800)}`);
   return result.iops;
 }
-
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = Math.floor(sorted.length / 2);
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
-}

@@ -3,7 +3,6 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LocalCluster, ownSubnet } from '../local/local-cluster.ts';
 import type { BenchRow } from './bench-row.ts';
-import { Samples } from './stolen.ts';
 
 /** Linux counts process times in hundredths of a second. */
 const TICKS_PER_SECOND = 100;
@@ -17,15 +16,12 @@ export async function benchIdle(options: { folder: string; seconds: number }): P
     const front = await cluster.serve('idle');
     const daemons = [cluster.conductor, ...cluster.stores, front.daemon];
     await sleep(SETTLE_MS);
-    const ticks = await new Samples().take(async () => {
-      const before = daemons.map((daemon) => ticksOf(daemon.pid));
-      await sleep(options.seconds * 1000);
-      return daemons.map((daemon, i) => ticksOf(daemon.pid) - before[i]!);
-    });
+    const before = daemons.map((daemon) => ticksOf(daemon.pid));
+    await sleep(options.seconds * 1000);
     return daemons.map((daemon, i) => ({
       question: `idle CPU of ${daemon.name}`,
       unit: '% of a core',
-      ours: Number(((ticks[i]! / TICKS_PER_SECOND / options.seconds) * 100).toFixed(2)),
+      ours: Number((((ticksOf(daemon.pid) - before[i]!) / TICKS_PER_SECOND / options.seconds) * 100).toFixed(2)),
       peers: { 'allowed at most': 0.5 },
       ratio: {},
       rounds: 1,

@@ -9,7 +9,7 @@ import { NbdServeProcess } from '../interop/nbd-serve-process.ts';
 import { runFio } from '../local/fio.ts';
 import type { BenchRow } from './bench-row.ts';
 import { startPeer, type RunningServer } from './peers.ts';
-import { Samples } from './stolen.ts';
+import { Rounds, measured, type Measured, type Question } from './rounds.ts';
 
 const EXPORT_SIZE = '512m';
 const OURS = 'nbd-serve';
@@ -42,10 +42,13 @@ export async function benchNbdMemory(options: NbdBenchOptions = {}): Promise<Ben
   try {
     servers.push(await startOurs(options), await startNbdkit(folder), await startQemu(folder));
     for (const { uri } of servers) await warmUp(uri);
-    const samples = new Samples();
     const rows: BenchRow[] = [];
-    for (const cell of cells) rows.push(await measureCell(cell, servers, { rounds, seconds, samples }));
-    options.say?.(samples.describe());
+    for (const cell of cells) {
+      const found = new Rounds(rounds, [question(cell, servers)]);
+      await found.measure((index) => measureRound(servers, cell, seconds, index));
+      options.say?.(found.describe(nameOf(cell)));
+      rows.push(...found.rows());
+    }
     return rows;
   } finally {
     for (const server of servers) await server.stop();
@@ -53,31 +56,26 @@ export async function benchNbdMemory(options: NbdBenchOptions = {}): Promise<Ben
   }
 }
 
-async function measureCell(
-  cell: NbdCell,
+async function measureRound(
   servers: readonly RunningServer[],
-  { rounds, seconds, samples }: { readonly rounds: number; readonly seconds: number; readonly samples: Samples },
-): Promise<BenchRow> {
-  const results: Record<string, number>[] = [];
-  for (let round = 0; round < rounds; round++) {
-    const order = servers.map((_, index) => servers[(index + round) % servers.length]!);
-    if (round % 2 === 1) order.reverse();
-    const result: Record<string, number> = {};
-    for (const { name, uri } of order) result[name] = await samples.take(() => measure(uri, cell, seconds));
-    results.push(result);
-  }
-  const names = servers.map(({ name }) => name).filter((name) => name !== OURS);
-  const medianOf = (valueOf: (result: Record<string, number>) => number): number => median(results.map(valueOf));
-  const { pattern, depth, connections } = cell;
-  return {
-    question: `NBD memory export, 4 KiB ${pattern}, depth ${depth}${connections > 1 ? `, ${connections} connections` : ''}`,
-    unit: 'IOPS',
-    ours: Math.round(medianOf((result) => result[OURS]!)),
-    peers: Object.fromEntries(names.map((name) => [name, Math.round(medianOf((result) => result[name]!))])),
-    ratio: Object.fromEntries(names.map((name) => [name, medianOf((result) => result[OURS]! / result[name]!)])),
-    rounds,
-  };
+  cell: NbdCell,
+  seconds: number,
+  index: number,
+): Promise<Map<string, Measured>> {
+  const order = servers.map((_, at) => servers[(at + index) % servers.length]!);
+  if (index % 2 === 1) order.reverse();
+  const round = new Map<string, Measured>();
+  for (const { name, uri } of order) round.set(name, await measured(() => measure(uri, cell, seconds)));
+  return round;
 }
+
+function question(cell: NbdCell, servers: readonly RunningServer[]): Question {
+  const names = servers.map(({ name }) => name).filter((name) => name !== OURS);
+  return { question: nameOf(cell), unit: 'IOPS', ours: OURS, peers: Object.fromEntries(names.map((name) => [name, name])) };
+}
+
+const nameOf = ({ pattern, depth, connections }: NbdCell): string =>
+  `NBD memory export, 4 KiB ${pattern}, depth ${depth}${connections > 1 ? `, ${connections} connections` : ''}`;
 
 async function measure(uri: string, cell: NbdCell, seconds: number): Promise<number> {
   const { pattern, depth, connections } = cell;
@@ -117,12 +115,6 @@ async function startQemu(folder: string): Promise<RunningServer> {
   truncateSync(image, 512 * 1024 * 1024);
   const args = ['-k', socket, '-f', 'raw', '-t', '-e', '8', '--cache=writeback', image];
   return startPeer('qemu-nbd', args, socket, async () => rmSync(imageFolder, { recursive: true }));
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
 if (import.meta.main) {

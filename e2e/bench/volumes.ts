@@ -1,14 +1,14 @@
 // How fast a replicated volume is beside the raw file: one replica over TCP, one replica in the front's own process, three replicas;
 // and what a server that does nothing else keeps of that file: qemu-nbd on it, with one process like ours.
 // A disk's speed changes while one looks at it, so a ratio is taken between neighbours: every round measures the raw file before and
-// after each of the others, and those that are compared with each other side by side. The median over rounds counts.
+// after each of the others, and those that are compared with each other side by side.
 // Each export is warmed up first: its compiler needs some thousand requests.
 import { join, resolve } from 'node:path';
 import { LocalCluster, ownSubnet } from '../local/local-cluster.ts';
 import type { BenchRow } from './bench-row.ts';
 import { startQemuOnDisk } from './peers.ts';
-import { CELLS, SPAN, cellName, exportIops, fillExport, fillRawFile, median, rawIops, type Cell } from './fio-cells.ts';
-import { Samples } from './stolen.ts';
+import { CELLS, SPAN, cellName, exportIops, fillExport, fillRawFile, rawIops, type Cell } from './fio-cells.ts';
+import { Rounds, measured, type Measured, type Question, type Round } from './rounds.ts';
 
 export interface VolumeBenchOptions {
   readonly folder: string;
@@ -29,12 +29,6 @@ const ORDER = [RAW, 'qemu-nbd', 'same process', RAW, 'one replica', 'three repli
 /** Writes that fill gigabytes keep the host's disk busy for a while after they are over. */
 const SETTLED_WITHIN = 0.2;
 const SETTLE_TRIES = 40;
-
-/** One contender in one round, and the raw file beside it. */
-interface Sample {
-  readonly iops: number;
-  readonly raw: number;
-}
 
 export async function benchVolumes(options: VolumeBenchOptions): Promise<BenchRow[]> {
   const remote = new LocalCluster({ folder: join(options.folder, 'tcp'), subnet: ownSubnet(), diskSize: '6G' });
@@ -81,18 +75,14 @@ async function measureBeside(
   await add('three replicas', (await remote.serve('three')).uri);
   await add('same process', (await local.serveWithStore('here', '2G', '6G')).uri);
   await settle(rawPath);
-  const samples = new Samples();
   const rows: BenchRow[] = [];
   for (const cell of options.cells ?? CELLS) {
-    rows.push(...rowsOf(cell, await rounds(contenders, cell, options.rounds, samples)));
-    options.say(
-      `${cellName(cell)}: ${rows
-        .slice(-3)
-        .map((row) => `${row.question.split(',')[0]} ${describe(row)}`)
-        .join('; ')}`,
-    );
+    const rounds = new Rounds(options.rounds, questions(cell));
+    await rounds.measure((index) => measureRound(contenders, cell, index));
+    const found = rounds.rows();
+    options.say(`${rounds.describe(cellName(cell))}: ${found.map(describe).join('; ')}`);
+    rows.push(...found);
   }
-  options.say(samples.describe());
   return rows;
 }
 
@@ -106,59 +96,38 @@ async function settle(rawPath: string): Promise<void> {
   }
 }
 
-/** Each contender's samples, one a round. */
-async function rounds(
-  contenders: readonly Contender[],
-  cell: Cell,
-  count: number,
-  samples: Samples,
-): Promise<Map<string, Sample[]>> {
-  const found = new Map<string, Sample[]>(contenders.map(({ name }) => [name, []]));
-  for (let round = 0; round < count; round += 1) {
-    const order = round % 2 === 0 ? ORDER : [...ORDER].reverse();
-    const values: number[] = [];
-    for (const name of order) {
-      const contender = contenders.find((each) => each.name === name)!;
-      values.push(await samples.take(() => contender.iops(cell)));
-    }
-    order.forEach((name, at) => {
-      if (name !== RAW) found.get(name)!.push({ iops: values[at]!, raw: rawBeside(order, values, at) });
-    });
-  }
-  return found;
+const beside = (name: string): string => `${RAW} beside ${name}`;
+
+/** Every contender once, and the raw file beside it. */
+async function measureRound(contenders: readonly Contender[], cell: Cell, index: number): Promise<Round> {
+  const order = index % 2 === 0 ? ORDER : [...ORDER].reverse();
+  const samples: Measured[] = [];
+  for (const name of order) samples.push(await measured(() => contenders.find((each) => each.name === name)!.iops(cell)));
+  const round = new Map<string, Measured>();
+  order.forEach((name, at) => {
+    if (name === RAW) return;
+    const [before, after] = [samples[order.lastIndexOf(RAW, at)]!, samples[order.indexOf(RAW, at)]!];
+    round.set(name, samples[at]!);
+    round.set(beside(name), { value: (before.value + after.value) / 2, stolen: Math.max(before.stolen, after.stolen) });
+  });
+  return round;
 }
 
-const rawBeside = (order: readonly string[], values: readonly number[], at: number): number =>
-  (values[order.lastIndexOf(RAW, at)]! + values[order.indexOf(RAW, at)]!) / 2;
-
-function rowsOf(cell: Cell, found: ReadonlyMap<string, readonly Sample[]>): BenchRow[] {
-  const peersOf: Readonly<Record<string, readonly string[]>> = {
-    'one replica': [RAW],
-    'same process': [RAW, 'qemu-nbd'],
-    'three replicas': [RAW, 'one replica'],
+function questions(cell: Cell): Question[] {
+  const othersOf: Readonly<Record<string, Record<string, string>>> = {
+    'one replica': {},
+    'same process': { 'qemu-nbd': 'qemu-nbd' },
+    'three replicas': { 'one replica': 'one replica' },
   };
-  return Object.entries(peersOf).map(([name, peers]) => {
-    const ours = found.get(name)!;
-    const theirs = (peer: string): number[] =>
-      peer === RAW ? ours.map(({ raw }) => raw) : found.get(peer)!.map(({ iops }) => iops);
-    return {
-      question: `${name}, ${cellName(cell)}`,
-      unit: 'IOPS',
-      ours: Math.round(median(ours.map(({ iops }) => iops))),
-      peers: Object.fromEntries(peers.map((peer) => [peer, Math.round(median(theirs(peer)))])),
-      ratio: Object.fromEntries(peers.map((peer) => [peer, medianRatio(ours, theirs(peer))])),
-      rounds: ours.length,
-    };
+  return Object.entries(othersOf).map(([ours, others]) => {
+    return { question: `${ours}, ${cellName(cell)}`, unit: 'IOPS', ours, peers: { [RAW]: beside(ours), ...others } };
   });
 }
 
-const medianRatio = (ours: readonly Sample[], theirs: readonly number[]): number =>
-  Number(median(ours.map(({ iops }, round) => iops / theirs[round]!)).toFixed(3));
-
 const describe = (row: BenchRow): string =>
-  Object.entries(row.ratio)
+  `${row.question.split(',')[0]} ${Object.entries(row.ratio)
     .map(([peer, ratio]) => `${ratio.toFixed(2)} of ${peer}`)
-    .join(', ');
+    .join(', ')}`;
 
 function nextSubnet(): string {
   const [a, b, c] = ownSubnet().split('.').map(Number);
