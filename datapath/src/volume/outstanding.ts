@@ -46,7 +46,7 @@ export class Outstanding {
     request.previous = null;
     request.next = null;
     this.#count -= 1;
-    if (this.#count === 0) for (const resolve of this.#waiters.splice(0)) resolve();
+    if (this.#count === 0 && this.#waiters.length > 0) for (const resolve of this.#waiters.splice(0)) resolve();
     return this.#clock.now() - request.startedMs;
   }
 
