@@ -1,6 +1,7 @@
-// NBD servers that we did not write, started for a comparison and ended with it.
-import { spawn, type ChildProcess } from 'node:child_process';
-import { resolve } from 'node:path';
+// Other NBD servers, started for a comparison and ended with it: those that people use, and one that does the least that is possible.
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
 import { missing, outputOf } from '../interop/tool.ts';
 import { waitFor } from '../local/wait-for.ts';
 
@@ -15,6 +16,14 @@ export function startQemuOnDisk(folder: string, image: string): Promise<RunningS
   const socket = resolve(folder, 'qemu-disk.sock');
   const args = ['-k', socket, '-f', 'raw', '-t', '-e', '8', '--cache=directsync', '--aio=io_uring', image];
   return startPeer('qemu-nbd', args, socket, async () => undefined);
+}
+
+/** What a server leaves of a raw file at depth 1 if it adds nothing to it but its wake-ups (bare-server.c). Needs a C compiler, like our addon. */
+export async function startBareServer(folder: string, image: string): Promise<RunningServer> {
+  const program = resolve(folder, 'bare-server');
+  const socket = resolve(folder, 'bare.sock');
+  await promisify(execFile)(process.env['CC'] ?? 'cc', ['-O2', '-o', program, join(import.meta.dirname, 'bare-server.c')]);
+  return startPeer(program, [image, socket], socket, async () => undefined);
 }
 
 export async function startPeer(

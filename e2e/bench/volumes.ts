@@ -1,12 +1,13 @@
 // How fast a replicated volume is beside the raw file: one replica over TCP, one replica in the front's own process, three replicas;
-// and what a server that does nothing else keeps of that file: qemu-nbd on it, with one process like ours.
+// and what a server that does nothing else keeps of that file: qemu-nbd on it, with one process like ours, and at depth 1 a bare one, which
+// says what the machine's wake-ups leave to any server.
 // A disk's speed changes while one looks at it, so a ratio is taken between neighbours: every round measures the raw file before and
 // after each of the others, and those that are compared with each other side by side.
 // Each export is warmed up first: its compiler needs some thousand requests.
 import { join, resolve } from 'node:path';
 import { LocalCluster, ownSubnet } from '../local/local-cluster.ts';
 import type { BenchRow } from './bench-row.ts';
-import { startQemuOnDisk } from './peers.ts';
+import { startBareServer, startQemuOnDisk, type RunningServer } from './peers.ts';
 import { CELLS, SPAN, cellName, exportIops, fillExport, fillRawFile, rawIops, type Cell } from './fio-cells.ts';
 import { Rounds, measured, type Measured, type Question, type Round } from './rounds.ts';
 
@@ -24,8 +25,10 @@ interface Contender {
 }
 
 const RAW = 'raw file';
+/** Takes one request at a time, so it is asked at depth 1 only. */
+const BARE = 'bare server';
 /** Who follows whom in a round; every other round goes backwards. */
-const ORDER = [RAW, 'qemu-nbd', 'same process', RAW, 'one replica', 'three replicas', RAW];
+const ORDER = [RAW, 'qemu-nbd', BARE, 'same process', RAW, 'one replica', 'three replicas', RAW];
 /** Writes that fill gigabytes keep the host's disk busy for a while after they are over. */
 const SETTLED_WITHIN = 0.2;
 const SETTLE_TRIES = 40;
@@ -48,26 +51,32 @@ async function measure(options: VolumeBenchOptions, remote: LocalCluster, local:
   await local.start();
   await fillRawFile(rawPath);
   const qemu = await startQemuOnDisk(options.folder, resolve(rawPath));
+  const bare = await startBareServer(options.folder, resolve(rawPath));
   try {
-    return await measureBeside(options, rawPath, qemu.uri, remote, local);
+    return await measureBeside(options, rawPath, [qemu, bare], remote, local);
   } finally {
     await qemu.stop();
+    await bare.stop();
   }
 }
 
 async function measureBeside(
   options: VolumeBenchOptions,
   rawPath: string,
-  qemuUri: string,
+  [qemu, bare]: readonly [RunningServer, RunningServer],
   remote: LocalCluster,
   local: LocalCluster,
 ): Promise<BenchRow[]> {
   const contenders: Contender[] = [{ name: RAW, iops: (cell) => rawIops(rawPath, cell, options.seconds) }];
-  contenders.push({ name: 'qemu-nbd', iops: (cell) => exportIops(qemuUri, cell, options.seconds) });
+  const measureExport = (name: string, uri: string): void => {
+    contenders.push({ name, iops: (cell) => exportIops(uri, cell, options.seconds) });
+  };
+  measureExport('qemu-nbd', qemu.uri);
+  measureExport(BARE, bare.uri);
   const add = async (name: string, uri: string): Promise<void> => {
     await fillExport(uri);
     for (const pattern of ['randread', 'randwrite'] as const) await exportIops(uri, { pattern, blockSize: '4k', depth: 32 }, 2);
-    contenders.push({ name, iops: (cell) => exportIops(uri, cell, options.seconds) });
+    measureExport(name, uri);
   };
   await remote.pfcli('create_volume', '-v', 'one', '-s', '2G', '--rep', '1');
   await remote.pfcli('create_volume', '-v', 'three', '-s', '2G', '--rep', '3');
@@ -100,7 +109,8 @@ const beside = (name: string): string => `${RAW} beside ${name}`;
 
 /** Every contender once, and the raw file beside it. */
 async function measureRound(contenders: readonly Contender[], cell: Cell, index: number): Promise<Round> {
-  const order = index % 2 === 0 ? ORDER : [...ORDER].reverse();
+  const asked = ORDER.filter((name) => name !== BARE || cell.depth === 1);
+  const order = index % 2 === 0 ? asked : asked.reverse();
   const samples: Measured[] = [];
   for (const name of order) samples.push(await measured(() => contenders.find((each) => each.name === name)!.iops(cell)));
   const round = new Map<string, Measured>();
@@ -116,7 +126,7 @@ async function measureRound(contenders: readonly Contender[], cell: Cell, index:
 function questions(cell: Cell): Question[] {
   const othersOf: Readonly<Record<string, Record<string, string>>> = {
     'one replica': {},
-    'same process': { 'qemu-nbd': 'qemu-nbd' },
+    'same process': { 'qemu-nbd': 'qemu-nbd', ...(cell.depth === 1 ? { [BARE]: BARE } : {}) },
     'three replicas': { 'one replica': 'one replica' },
   };
   return Object.entries(othersOf).map(([ours, others]) => {
