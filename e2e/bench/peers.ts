@@ -5,6 +5,9 @@ import { promisify } from 'node:util';
 import { missing, outputOf } from '../interop/tool.ts';
 import { waitFor } from '../local/wait-for.ts';
 
+/** It takes one request at a time, so it is asked at depth 1 only. */
+export const BARE = 'bare server';
+
 export interface RunningServer {
   readonly name: string;
   readonly uri: string;
@@ -23,7 +26,7 @@ export async function startBareServer(folder: string, image: string): Promise<Ru
   const program = resolve(folder, 'bare-server');
   const socket = resolve(folder, 'bare.sock');
   await promisify(execFile)(process.env['CC'] ?? 'cc', ['-O2', '-o', program, join(import.meta.dirname, 'bare-server.c')]);
-  return startPeer(program, [image, socket], socket, async () => undefined);
+  return { ...(await startPeer(program, [image, socket], socket, async () => undefined)), name: BARE };
 }
 
 export async function startPeer(

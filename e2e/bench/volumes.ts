@@ -7,7 +7,7 @@
 import { join, resolve } from 'node:path';
 import { LocalCluster, ownSubnet } from '../local/local-cluster.ts';
 import type { BenchRow } from './bench-row.ts';
-import { startBareServer, startQemuOnDisk, type RunningServer } from './peers.ts';
+import { BARE, startBareServer, startQemuOnDisk, type RunningServer } from './peers.ts';
 import { CELLS, SPAN, cellName, exportIops, fillExport, fillRawFile, rawIops, type Cell } from './fio-cells.ts';
 import { Rounds, measured, type Measured, type Question, type Round } from './rounds.ts';
 
@@ -25,8 +25,6 @@ interface Contender {
 }
 
 const RAW = 'raw file';
-/** Takes one request at a time, so it is asked at depth 1 only. */
-const BARE = 'bare server';
 /** Who follows whom in a round; every other round goes backwards. */
 const ORDER = [RAW, 'qemu-nbd', BARE, 'same process', RAW, 'one replica', 'three replicas', RAW];
 /** Writes that fill gigabytes keep the host's disk busy for a while after they are over. */
@@ -50,20 +48,20 @@ async function measure(options: VolumeBenchOptions, remote: LocalCluster, local:
   await remote.start();
   await local.start();
   await fillRawFile(rawPath);
-  const qemu = await startQemuOnDisk(options.folder, resolve(rawPath));
-  const bare = await startBareServer(options.folder, resolve(rawPath));
+  const servers: RunningServer[] = [];
   try {
-    return await measureBeside(options, rawPath, [qemu, bare], remote, local);
+    servers.push(await startQemuOnDisk(options.folder, resolve(rawPath)));
+    servers.push(await startBareServer(options.folder, resolve(rawPath)));
+    return await measureBeside(options, rawPath, servers, remote, local);
   } finally {
-    await qemu.stop();
-    await bare.stop();
+    for (const server of servers) await server.stop();
   }
 }
 
 async function measureBeside(
   options: VolumeBenchOptions,
   rawPath: string,
-  [qemu, bare]: readonly [RunningServer, RunningServer],
+  servers: readonly RunningServer[],
   remote: LocalCluster,
   local: LocalCluster,
 ): Promise<BenchRow[]> {
@@ -71,8 +69,7 @@ async function measureBeside(
   const measureExport = (name: string, uri: string): void => {
     contenders.push({ name, iops: (cell) => exportIops(uri, cell, options.seconds) });
   };
-  measureExport('qemu-nbd', qemu.uri);
-  measureExport(BARE, bare.uri);
+  for (const { name, uri } of servers) measureExport(name, uri);
   const add = async (name: string, uri: string): Promise<void> => {
     await fillExport(uri);
     for (const pattern of ['randread', 'randwrite'] as const) await exportIops(uri, { pattern, blockSize: '4k', depth: 32 }, 2);

@@ -1,7 +1,7 @@
 // A folder of records: what is written is read again under its name, and nothing else in the folder is taken for one.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { MappingRecords, isMappingName, type RecordKind } from './mapping-records.ts';
+import { MappingRecords, fieldsOf, isMappingName, type RecordKind } from './mapping-records.ts';
 import { MemoryMachine } from './nbd/testing/memory-machine.ts';
 
 interface Note {
@@ -12,10 +12,7 @@ interface Note {
 const NOTE: RecordKind<Note> = {
   suffix: '.note.json',
   version: 3,
-  decode: (bytes, name, path) => {
-    const { version, name: own, text } = JSON.parse(new TextDecoder().decode(bytes)) as Note & { version: number };
-    return { name, text: `${text}, version ${version}, of ${own}, in ${path}` };
-  },
+  decode: (fields, name, path) => ({ name, text: fields === null ? 'damaged' : `${fields['text'] as string}, in ${path}` }),
 };
 
 test('a record is read as it was written, until it is removed', async () => {
@@ -24,9 +21,21 @@ test('a record is read as it was written, until it is removed', async () => {
   await records.write({ name: 'v1', text: 'first' });
   await records.write({ name: 'v1', text: 'second' });
   const found = await records.read('v1');
-  assert.equal(found, { name: 'v1', text: 'second, version 3, of v1, in /node/v1.note.json' });
+  assert.equal(found, { name: 'v1', text: 'second, in /node/v1.note.json' });
   await records.remove('v1');
   assert.is(await records.read('v1'), null);
+});
+
+test('torn, foreign and later files have no fields', async () => {
+  const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
+  assert.equal(fieldsOf(encode('{"version":3,"name":"v1","text":"a"}'), 'v1', 3), { version: 3, name: 'v1', text: 'a' });
+  for (const text of ['', '{', 'null', '[]', '7', '"v1"', '{"version":4,"name":"v1"}', '{"version":3,"name":"v2"}']) {
+    assert.is(fieldsOf(encode(text), 'v1', 3), null, text);
+  }
+  assert.is(fieldsOf(Uint8Array.of(...encode('{"version":3,"name":"v1","text":"'), 0xff, ...encode('"}')), 'v1', 3), null);
+  const { files } = new MemoryMachine().start().world;
+  await files.replace('/node/v1.note.json', encode('{'));
+  assert.equal(await new MappingRecords(files, '/node', NOTE).read('v1'), { name: 'v1', text: 'damaged' });
 });
 
 test('names() knows its own files only', async () => {

@@ -6,9 +6,12 @@ export interface RecordKind<Kept extends { readonly name: string }> {
   /** How the files' names end. Never changes. */
   readonly suffix: string;
   readonly version: number;
-  /** Of a file's bytes; the name is the file's. May throw for a damaged one. */
-  readonly decode: (bytes: Uint8Array, name: string, path: string) => Kept;
+  /** Of what fieldsOf() says of the file of that name. May throw where a damaged one cannot be done without. */
+  readonly decode: (fields: Fields | null, name: string, path: string) => Kept;
 }
+
+/** As they are in the file: of any type. */
+export type Fields = Readonly<Record<string, unknown>>;
 
 export class MappingRecords<Kept extends { readonly name: string }> {
   readonly #files: Files;
@@ -25,7 +28,7 @@ export class MappingRecords<Kept extends { readonly name: string }> {
   async read(name: string): Promise<Kept | null> {
     const path = this.#path(name);
     const bytes = await this.#files.read(path);
-    return bytes === null ? null : this.#kind.decode(bytes, name, path);
+    return bytes === null ? null : this.#kind.decode(fieldsOf(bytes, name, this.#kind.version), name, path);
   }
 
   /** Durable when it resolves. */
@@ -47,6 +50,16 @@ export class MappingRecords<Kept extends { readonly name: string }> {
 
   #path(name: string): string {
     return `${this.#folder}/${name}${this.#kind.suffix}`;
+  }
+}
+
+/** Null for a file that is torn, of another version, or of another mapping. */
+export function fieldsOf(bytes: Uint8Array, name: string, version: number): Fields | null {
+  try {
+    const fields = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)) as Fields | null;
+    return fields?.['version'] === version && fields['name'] === name ? fields : null;
+  } catch {
+    return null;
   }
 }
 

@@ -4,7 +4,7 @@
 //        \--the kernel refused--> no record
 import { PfError } from '../../base/errors.ts';
 import { isProcessIdentity, type ProcessIdentity } from '../../world/processes.ts';
-import type { RecordKind } from '../mapping-records.ts';
+import type { Fields, RecordKind } from '../mapping-records.ts';
 
 export interface MappingRecord {
   readonly name: string;
@@ -17,29 +17,20 @@ export interface MappingRecord {
   readonly owner: ProcessIdentity;
 }
 
-const VERSION = 1;
-
 /** Error CORRUPT for a file that is no record. */
-export const MAPPING_RECORD: RecordKind<MappingRecord> = { suffix: '.json', version: VERSION, decode };
+export const MAPPING_RECORD: RecordKind<MappingRecord> = { suffix: '.json', version: 1, decode };
 
-function decode(bytes: Uint8Array, fileName: string, path: string): MappingRecord {
-  const wrong = (cause?: unknown): PfError =>
-    new PfError(
-      'CORRUPT',
-      `cannot read ${path}: it is no record of a mapping; look for its device in /sys/block (nbd*/pid), unmount that, disconnect it with nbd-client -d, and remove the file`,
-      { cause },
-    );
-  let value: (Partial<MappingRecord> & { version?: unknown }) | null;
-  try {
-    value = JSON.parse(new TextDecoder().decode(bytes)) as typeof value;
-  } catch (error) {
-    throw wrong(error);
-  }
-  const { version, name, state, index, connections, owner } = value ?? ({} as Partial<MappingRecord> & { version?: unknown });
+function decode(fields: Fields | null, name: string, path: string): MappingRecord {
+  const { state, index, connections, owner } = (fields ?? {}) as Partial<MappingRecord>;
   const isState = state === 'CONNECTING' || state === 'SERVING' || state === 'HANDED_OVER';
   const isIndex = index === null || (Number.isSafeInteger(index) && index! >= 0);
   const isCount = Number.isSafeInteger(connections) && connections! >= 1 && connections! <= 16;
-  if (version !== VERSION || name !== fileName || !isState || !isIndex || !isCount || !isProcessIdentity(owner)) throw wrong();
+  if (!isState || !isIndex || !isCount || !isProcessIdentity(owner)) {
+    throw new PfError(
+      'CORRUPT',
+      `cannot read ${path}: it is no record of a mapping; look for its device in /sys/block (nbd*/pid), unmount that, disconnect it with nbd-client -d, and remove the file`,
+    );
+  }
   const { pid, startTicks, bootId } = owner;
   return { name, state, index: index ?? null, connections: connections!, owner: { pid, startTicks, bootId } };
 }

@@ -3,8 +3,6 @@
 import { isProcessIdentity, type ProcessIdentity } from '../../world/processes.ts';
 import type { RecordKind } from '../mapping-records.ts';
 
-const VERSION = 1;
-
 export interface MappingRecord {
   readonly name: string;
   /** Where to look first; null until the kernel has chosen. */
@@ -16,20 +14,11 @@ export interface MappingRecord {
 /** One that cannot be read says its name. */
 export const MAPPING_RECORD: RecordKind<MappingRecord> = {
   suffix: '.ublk.json',
-  version: VERSION,
-  decode: (bytes, name) => parseMappingRecord(bytes, name) ?? { name, deviceId: null, owner: null },
+  version: 1,
+  decode(fields, name) {
+    const { deviceId, owner } = fields ?? {};
+    const isId = deviceId === null || (Number.isSafeInteger(deviceId) && (deviceId as number) >= 0);
+    if (!isId || (owner !== null && !isProcessIdentity(owner))) return { name, deviceId: null, owner: null };
+    return { name, deviceId: deviceId as number | null, owner };
+  },
 };
-
-export function parseMappingRecord(bytes: Uint8Array, name: string): MappingRecord | null {
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-  } catch {
-    return null; // Torn or damaged: as good as none.
-  }
-  if (typeof value !== 'object' || value === null) return null;
-  const { version, name: own, deviceId, owner } = value as Partial<MappingRecord> & { version?: unknown };
-  const isId = deviceId === null || (Number.isSafeInteger(deviceId) && deviceId! >= 0);
-  if (version !== VERSION || own !== name || !isId || (owner !== null && !isProcessIdentity(owner))) return null;
-  return { name, deviceId: deviceId ?? null, owner: owner ?? null };
-}
